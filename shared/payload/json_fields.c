@@ -1,0 +1,32 @@
+/* The table of the JSON members and their SSZ places. */
+#include "shared/payload/json_fields.h"
+
+#include "shared/payload/record_layout.h"
+
+const struct field_spec json_fields[FIELD_COUNT] = {
+    [FIELD_PARENT_HASH] = {"parentHash", FIELD_BYTES, SSZ_PARENT_HASH, 32, PAYLOAD_V1},
+    [FIELD_FEE_RECIPIENT] = {"feeRecipient", FIELD_BYTES, SSZ_FEE_RECIPIENT, 20, PAYLOAD_V1},
+    [FIELD_STATE_ROOT] = {"stateRoot", FIELD_BYTES, SSZ_STATE_ROOT, 32, PAYLOAD_V1},
+    [FIELD_RECEIPTS_ROOT] = {"receiptsRoot", FIELD_BYTES, SSZ_RECEIPTS_ROOT, 32, PAYLOAD_V1},
+    [FIELD_LOGS_BLOOM] = {"logsBloom", FIELD_BYTES, SSZ_LOGS_BLOOM, 256, PAYLOAD_V1},
+    [FIELD_PREV_RANDAO] = {"prevRandao", FIELD_BYTES, SSZ_PREV_RANDAO, 32, PAYLOAD_V1},
+    [FIELD_BLOCK_NUMBER] = {"blockNumber", FIELD_QUANTITY, SSZ_BLOCK_NUMBER, 8, PAYLOAD_V1},
+    [FIELD_GAS_LIMIT] = {"gasLimit", FIELD_QUANTITY, SSZ_GAS_LIMIT, 8, PAYLOAD_V1},
+    [FIELD_GAS_USED] = {"gasUsed", FIELD_QUANTITY, SSZ_GAS_USED, 8, PAYLOAD_V1},
+    [FIELD_TIMESTAMP] = {"timestamp", FIELD_QUANTITY, SSZ_TIMESTAMP, 8, PAYLOAD_V1},
+    [FIELD_EXTRA] = {"extraData", FIELD_EXTRA_DATA, 0, 0, PAYLOAD_V1},
+    [FIELD_BASE_FEE] = {"baseFeePerGas", FIELD_QUANTITY, SSZ_BASE_FEE, 32, PAYLOAD_V1},
+    [FIELD_BLOCK_HASH] = {"blockHash", FIELD_BYTES, SSZ_BLOCK_HASH, 32, PAYLOAD_V1},
+    [FIELD_TXS] = {"transactions", FIELD_TRANSACTIONS, 0, 0, PAYLOAD_V1},
+    [FIELD_WDS] = {"withdrawals", FIELD_WITHDRAWALS, 0, 0, PAYLOAD_V2},
+    [FIELD_BLOB_GAS_USED] = {"blobGasUsed", FIELD_QUANTITY, SSZ_BLOB_GAS_USED, 8, PAYLOAD_V3},
+    [FIELD_EXCESS_BLOB_GAS] = {"excessBlobGas", FIELD_QUANTITY, SSZ_EXCESS_BLOB_GAS, 8, PAYLOAD_V3},
+    [FIELD_WITHDRAWALS_ROOT] = {"withdrawalsRoot", FIELD_BYTES, SSZ_WITHDRAWALS_ROOT, 32, PAYLOAD_V4},
+};
+
+const struct field_spec json_withdrawal_fields[WITHDRAWAL_FIELD_COUNT] = {
+    {"index", FIELD_QUANTITY, SSZ_WD_INDEX, 8, PAYLOAD_V2},
+    {"validatorIndex", FIELD_QUANTITY, SSZ_WD_VALIDATOR, 8, PAYLOAD_V2},
+    {"address", FIELD_BYTES, SSZ_WD_ADDRESS, 20, PAYLOAD_V2},
+    {"amount", FIELD_QUANTITY, SSZ_WD_AMOUNT, 8, PAYLOAD_V2},
+};
