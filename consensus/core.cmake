@@ -1,0 +1,27 @@
+# The driver, its storage and the replicated state machine: no sockets, no main.
+set(OC_CONSENSUS_CORE_SOURCES
+    confcodec.c
+    disk.c
+    diskfile.c
+    driver.c
+    driver_members.c
+    driver_receive.c
+    driver_send.c
+    driver_snapshot.c
+    driver_timing.c
+    driver_update.c
+    entry.c
+    flightlog.c
+    flightnote.c
+    judge.c
+    logcache.c
+    meta.c
+    proposal.c
+    segment.c
+    segment_load.c
+    snapfile.c
+    snapshot.c
+    storage.c
+    storage_identity.c
+    window.c
+    window_tail.c)

@@ -1,0 +1,220 @@
+/* When the driver acts by itself: the leader's even cadence, elections and their delay while the
+ * leader's bytes arrive, early elections when the leader's process is known to be gone, and holding
+ * back so that better candidates go first.
+ */
+#include "consensus/driver_internal.h"
+
+/* The leader ticks at a tenth of the election timeout. With the library's own heartbeat timer a
+ * silent follower throws the others out of step, and their commits wait for the next heartbeat. */
+static uint64_t cadence_ms(const struct driver *d)
+{
+    unsigned ms = d->options.election_timeout_ms / 10;
+    return ms > 0 ? ms : 1;
+}
+
+/* A node that should go last asks for votes only after the others had this long. */
+static uint64_t grace_ms(const struct driver *d)
+{
+    return UINT64_C(2) * d->options.election_timeout_ms;
+}
+
+bool driver_lost_tail_is_open(const struct driver *d)
+{
+    return d->lost_tail_index > 0 && (d->leaderless_ms == 0 || d->now_ms - d->leaderless_ms < LOST_TAIL_PATIENCE_MS);
+}
+
+bool driver_withholds_votes(const struct driver *d)
+{
+    if (driver_lost_tail_is_open(d))
+        return true;
+    return d->options.campaign_last && d->leaderless_ms > 0 && d->now_ms - d->leaderless_ms < grace_ms(d);
+}
+
+void driver_note_state(struct driver *d, bool became_leader)
+{
+    if (d->raft.state != RAFT_FOLLOWER && d->noted_state == RAFT_FOLLOWER)
+        d->elections++;
+    d->noted_state = d->raft.state;
+    if (became_leader)
+        d->cadence_ms = d->now_ms + cadence_ms(d);
+    if (driver_leader_id(d) != 0)
+        d->leaderless_ms = 0;
+    else if (d->leaderless_ms == 0)
+        d->leaderless_ms = d->now_ms;
+    if (d->early.leader_id != 0 && driver_leader_id(d) != 0 && driver_leader_id(d) != d->early.leader_id)
+        d->early.leader_id = 0;
+}
+
+/* When a follower or candidate has waited long enough. A payload that is still arriving is a sign
+ * of life: it may take longer than any timeout. */
+static uint64_t patience_end_ms(const struct driver *d)
+{
+    uint64_t end = raft_timeout(&d->raft);
+    uint64_t leader = driver_leader_id(d);
+    for (unsigned i = 0; leader != 0 && i < d->peer_count; i++)
+        if (d->peers[i].id == leader && d->peers[i].progress_ms > 0 &&
+            d->peers[i].progress_ms + d->options.election_timeout_ms > end)
+            end = d->peers[i].progress_ms + d->options.election_timeout_ms;
+    return end;
+}
+
+bool driver_is_sole_voter(const struct membership *m, uint64_t id)
+{
+    bool found = false;
+    for (unsigned i = 0; i < m->count; i++) {
+        if (m->members[i].role != MEMBER_VOTER)
+            continue;
+        if (m->members[i].id != id)
+            return false;
+        found = true;
+    }
+    return found;
+}
+
+/* The core makes a sole voter leader without a new term. That of another leader before it must not
+ * be used twice, so we have it vote for itself in the next one; the next timeout then elects it. */
+static void vote_for_self(struct driver *d)
+{
+    struct raft_message m = {
+        .type = RAFT_REQUEST_VOTE, .server_id = d->options.self_id, .server_address = d->options.self_address};
+    struct raft_event event = {.type = RAFT_RECEIVE};
+    m.request_vote = (struct raft_request_vote){.version = 2,
+                                                .term = raft_current_term(&d->raft) + 1,
+                                                .candidate_id = d->options.self_id,
+                                                .last_log_index = d->log.last,
+                                                .last_log_term = driver_term_of(d, d->log.last),
+                                                .disrupt_leader = true};
+    event.receive.message = &m;
+    driver_step_or_fail(d, &event, "own vote");
+}
+
+static void step_timeout(struct driver *d)
+{
+    struct raft_event event = {.type = RAFT_TIMEOUT};
+    if (d->raft.state == RAFT_FOLLOWER && d->now_ms >= raft_timeout(&d->raft) &&
+        driver_is_sole_voter(&d->latest, d->options.self_id) && raft_voted_for(&d->raft) != d->options.self_id)
+        vote_for_self(d);
+    if (!d->failed)
+        driver_step_or_fail(d, &event, "timeout");
+}
+
+/* Only while nothing was decided: a real candidacy is left to its own timer, or terms would race. */
+static bool early_may_act(const struct driver *d)
+{
+    if (d->raft.state == RAFT_CANDIDATE)
+        return d->raft.candidate_state.in_pre_vote;
+    return d->raft.state == RAFT_FOLLOWER && (driver_leader_id(d) == 0 || driver_leader_id(d) == d->early.leader_id);
+}
+
+/* Re-drawing the timer from the smallest timeout makes it expire at once, by documented means. */
+static void step_early(struct driver *d)
+{
+    if (!early_may_act(d) || d->early.tries >= EARLY_TRIES_MAX) {
+        d->early.leader_id = 0;
+        return;
+    }
+    raft_set_election_timeout(&d->raft, 1);
+    bool expired = d->now_ms >= raft_timeout(&d->raft);
+    if (expired) {
+        step_timeout(d);
+        d->early.tries++;
+    }
+    if (d->raft.state != RAFT_LEADER)
+        d->early.next_ms = d->now_ms + (expired ? EARLY_RETRY_MS : 2);
+    else
+        d->early.leader_id = 0;
+    raft_set_election_timeout(&d->raft, d->options.election_timeout_ms);
+}
+
+/* The survivors go one after the other: the first one's question is refused by the next, who still
+ * believes in the leader, but then that one asks, and wins. */
+void driver_peer_gone(struct driver *d, uint64_t now_ms, uint64_t peer_id)
+{
+    unsigned rank = 0;
+
+    if (!driver_enter(d, now_ms))
+        return;
+    struct driver_peer *p = driver_peer(d, peer_id);
+    p->sent_index = 0;
+    p->refill_index = 0;
+    p->snapshot_index = 0;
+    p->progress_ms = 0;
+    if (d->raft.state != RAFT_FOLLOWER || driver_leader_id(d) != peer_id || d->early.leader_id != 0 ||
+        !driver_is_voter(d, d->options.self_id) || driver_lost_tail_is_open(d))
+        return;
+    for (unsigned i = 0; i < d->latest.count; i++) {
+        const struct member *m = &d->latest.members[i];
+        if (m->role == MEMBER_VOTER && m->id != peer_id && m->id < d->options.self_id)
+            rank++;
+    }
+    if (d->options.campaign_last)
+        rank += d->latest.count;
+    d->early.leader_id = peer_id;
+    d->early.tries = 0;
+    d->early.next_ms = d->now_ms + 1 + (uint64_t)EARLY_STEP_MS * rank;
+}
+
+void driver_peer_progress(struct driver *d, uint64_t now_ms, uint64_t peer_id)
+{
+    if (driver_enter(d, now_ms))
+        driver_peer(d, peer_id)->progress_ms = d->now_ms;
+}
+
+void driver_peer_connected(struct driver *d, uint64_t now_ms, uint64_t peer_id)
+{
+    if (!driver_enter(d, now_ms))
+        return;
+    struct driver_peer *p = driver_peer(d, peer_id);
+    p->sent_index = 0;
+    p->refill_index = 0;
+    p->snapshot_index = 0;
+    if (d->early.leader_id == peer_id)
+        d->early.leader_id = 0;
+}
+
+uint64_t driver_deadline_ms(const struct driver *d)
+{
+    if (d->failed || !d->started)
+        return UINT64_MAX;
+    if (driver_is_leader(d))
+        return d->cadence_ms;
+    uint64_t end = patience_end_ms(d);
+    return d->early.leader_id != 0 && d->early.next_ms < end ? d->early.next_ms : end;
+}
+
+void driver_tick(struct driver *d, uint64_t now_ms)
+{
+    if (!driver_enter(d, now_ms))
+        return;
+    if (d->now_ms < driver_deadline_ms(d))
+        return;
+    if (driver_is_leader(d)) {
+        d->cadence_ms = d->now_ms + cadence_ms(d);
+        step_timeout(d);
+    } else if (d->early.leader_id != 0 && d->now_ms >= d->early.next_ms) {
+        step_early(d);
+    } else {
+        step_timeout(d);
+    }
+    if (!d->failed)
+        driver_leave(d);
+}
+
+void driver_entries_durable(struct driver *d, uint64_t now_ms, uint64_t index)
+{
+    struct raft_event event = {.type = RAFT_PERSISTED_ENTRIES};
+
+    if (!driver_enter(d, now_ms) || d->installing != NULL)
+        return;
+    if (index > d->log.last)
+        index = d->log.last;
+    if (index <= d->raft.last_stored)
+        return;
+    event.persisted_entries.index = index;
+    driver_step_or_fail(d, &event, "entries durable");
+    uint64_t term = driver_term_of(d, index);
+    if (term > d->lost_tail_term || (term == d->lost_tail_term && index >= d->lost_tail_index))
+        d->lost_tail_index = 0; /* we have at least as much again */
+    if (!d->failed)
+        driver_leave(d);
+}
