@@ -1,0 +1,49 @@
+/* One round of calls that ask op-node and the execution client how they are, all at once. */
+#ifndef OC_HEALTHD_MONITOR_ROUND_H
+#define OC_HEALTHD_MONITOR_ROUND_H
+
+#include "healthd/check.h"
+#include "healthd/jsonrpc.h"
+#include "healthd/node_status.h"
+
+#include "shared/config/worker_config.h"
+
+enum round_kind {
+    ROUND_PROBE, /* only whether op-node answers */
+    ROUND_LIGHT, /* head and sequencer state */
+    ROUND_FULL   /* everything the health rules need */
+};
+
+enum round_call {
+    CALL_SYNC,
+    CALL_ACTIVE,
+    CALL_ENABLED,
+    CALL_PEERS,
+    CALL_SUPERVISOR,
+    CALL_EL_PEERS,
+    CALL_EL_SYNCING,
+    CALL_EL_HEAD,
+    CALL_COUNT
+};
+
+/* What a finished round found out. */
+struct round_facts {
+    struct check_facts check;  /* wall_s and head_still_s are the caller's to fill in */
+    struct node_status status; /* with check.sync.ok */
+    enum node_tristate active, enabled, el_syncing;
+    struct block_id el_head;
+};
+
+struct round;
+
+typedef void (*round_done_fn)(void *ctx, enum round_kind kind, const struct round_facts *facts);
+
+/* Starts the calls; `done` is called once, from probe_step, when the last is answered or timed out.
+ * The config is borrowed. NULL: out of memory. */
+struct round *round_start(struct probe *p, const struct config_healthd *config, enum round_kind kind,
+                          uint64_t timeout_ms, round_done_fn done, void *ctx);
+
+/* Drops a round; its callback is not called. Accepts NULL. */
+void round_cancel(struct round *r);
+
+#endif
