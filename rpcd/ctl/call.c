@@ -1,0 +1,111 @@
+/* conductorctl's one JSON-RPC call. */
+#include "rpcd/ctl/conductorctl.h"
+
+#include <curl/curl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Longer than any method of rpcd takes. */
+#define CALL_TIMEOUT_MS 40000L
+#define CONNECT_TIMEOUT_MS 3000L
+#define ANSWER_MAX_BYTES ((size_t)128 << 20)
+
+struct answer {
+    char *at;
+    size_t len;
+};
+
+static size_t on_data(char *data, size_t size, size_t count, void *ctx)
+{
+    struct answer *a = ctx;
+    const size_t len = size * count;
+    char *at = a->len + len > ANSWER_MAX_BYTES ? NULL : realloc(a->at, a->len + len + 1);
+    if (at == NULL)
+        return 0;
+    memcpy(at + a->len, data, len);
+    a->at = at;
+    a->len += len;
+    a->at[a->len] = '\0';
+    return len;
+}
+
+__attribute__((format(printf, 2, 3))) static void complain(FILE *err, const char *fmt, ...)
+{
+    va_list args;
+    if (err == NULL)
+        return;
+    va_start(args, fmt);
+    (void)fputs("conductorctl: ", err);
+    (void)vfprintf(err, fmt, args);
+    va_end(args);
+}
+
+static int post(FILE *err, const char *url, const char *body, struct answer *ret)
+{
+    char error[CURL_ERROR_SIZE] = "";
+    long status = 0;
+    int code = CTL_UNREACHABLE;
+    CURL *e = curl_easy_init();
+    struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
+    if (e == NULL || headers == NULL)
+        goto out;
+    (void)curl_easy_setopt(e, CURLOPT_URL, url);
+    (void)curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
+    (void)curl_easy_setopt(e, CURLOPT_HTTPHEADER, headers);
+    (void)curl_easy_setopt(e, CURLOPT_POSTFIELDS, body);
+    (void)curl_easy_setopt(e, CURLOPT_ERRORBUFFER, error);
+    (void)curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_data);
+    (void)curl_easy_setopt(e, CURLOPT_WRITEDATA, ret);
+    (void)curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, CALL_TIMEOUT_MS);
+    (void)curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
+    const CURLcode rc = curl_easy_perform(e);
+    (void)curl_easy_getinfo(e, CURLINFO_RESPONSE_CODE, &status);
+    if (rc != CURLE_OK)
+        complain(err, "cannot reach %s: %s\n", url, error[0] != '\0' ? error : curl_easy_strerror(rc));
+    else if (status != 200)
+        complain(err, "%s answered with HTTP status %ld: is it an op-conductor's RPC?\n", url, status);
+    else
+        code = CTL_OK;
+out:
+    curl_slist_free_all(headers);
+    curl_easy_cleanup(e);
+    return code;
+}
+
+int ctl_call(FILE *err, const char *url, const char *method, const char *params, cJSON **ret_result)
+{
+    struct answer answer = {0};
+    const size_t size = strlen(method) * 6 + strlen(params) + 128;
+    char *body = malloc(size);
+    cJSON *root = NULL, *name = cJSON_CreateString(method);
+    char *name_text = cJSON_PrintUnformatted(name);
+    int code = CTL_UNREACHABLE;
+    if (body == NULL || name_text == NULL)
+        goto out;
+    (void)snprintf(body, size, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":%s,\"params\":%s}", name_text, params);
+    code = post(err, url, body, &answer);
+    if (code != CTL_OK)
+        goto out;
+    root = cJSON_ParseWithLength(answer.at != NULL ? answer.at : "", answer.len);
+    const cJSON *error = cJSON_GetObjectItemCaseSensitive(root, "error");
+    if (error != NULL) {
+        const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(error, "message"));
+        complain(err, "refused: %s\n", text != NULL ? text : "no reason given");
+        code = CTL_REFUSED;
+        goto out;
+    }
+    *ret_result = cJSON_DetachItemFromObjectCaseSensitive(root, "result");
+    if (*ret_result == NULL) {
+        complain(err, "%s gave no JSON-RPC answer: is it an op-conductor's RPC?\n", url);
+        code = CTL_UNREACHABLE;
+    }
+out:
+    cJSON_Delete(root);
+    cJSON_Delete(name);
+    free(name_text);
+    free(body);
+    free(answer.at);
+    return code;
+}
