@@ -1,0 +1,384 @@
+/* The conductor's life and its control loop: gathers what is known, decides (control.c), acts,
+ * publishes. */
+#include "supervisor/conductor.h"
+
+#include "shared/base/err.h"
+#include "supervisor/conductor_internal.h"
+#include "supervisor/status_clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Peers hear from this node at least so often; five times a second is promised. */
+#define RECORD_INTERVAL_NS (150 * MS_NS)
+/* Decisions that follow from one event; more would be a loop. */
+#define DECISIONS_MAX 8
+
+struct conductor *conductor_new(const struct options *opts, const struct conductor_io *io, uint64_t now_ns)
+{
+    struct conductor *c = calloc(1, sizeof *c);
+
+    if (c == NULL)
+        return NULL;
+    c->opts = opts;
+    c->io = *io;
+    c->now_ns = now_ns;
+    c->next_request_id = 1;
+    c->paused = opts->paused;
+    c->node_up = opts->node_argv == NULL && !opts->raft_witness;
+    c->active = c->node_up ? NODE_DONT_KNOW : NODE_NO;
+    c->leader_changed_ns = now_ns;
+    c->record_due_ns = now_ns;
+    c->wake_ns = now_ns;
+    c->state_index = 2; /* as upstream: not leader, healthy, not active */
+    return c;
+}
+
+void conductor_free(struct conductor *c)
+{
+    free(c);
+}
+
+void conductor_set_page(struct conductor *c, enum proc_role role, const struct page_reader *reader)
+{
+    if (role == ROLE_CONSENSUS)
+        c->page = reader;
+}
+
+bool conductor_node_managed(const struct conductor *c)
+{
+    return c->opts->node_argv != NULL;
+}
+
+int conductor_send(struct conductor *c, enum proc_role to, enum msg_type type, uint64_t request_id, const void *body,
+                   int fd)
+{
+    return c->io.send(c->io.ctx, to, type, request_id, body, fd);
+}
+
+/* ---- gathering ---- */
+
+void conductor_refresh_view(struct conductor *c)
+{
+    bool had_head = c->view_valid && c->view.head_valid;
+    struct block_id before = c->view.head;
+
+    c->view_valid = c->page != NULL && page_read(c->page, &c->view, sizeof c->view) == 0;
+    if (!c->view_valid)
+        memset(&c->view, 0, sizeof c->view);
+    if (!c->view.head_valid)
+        return;
+    if (!had_head || memcmp(&before, &c->view.head, sizeof before) != 0)
+        c->progress_ns = c->now_ns;
+    c->lead.head_valid = 1;
+    c->lead.head = c->view.head;
+}
+
+enum control_target conductor_choose(struct conductor *c, struct msg_transfer *ret)
+{
+    enum control_target class;
+    unsigned index = 0;
+
+    class = c->view_valid ? choose_target(&c->view, c->opts->server_id, &c->history, c->now_ns, &index)
+                          : CONTROL_TARGET_NONE;
+    if (class != CONTROL_TARGET_NONE) {
+        memcpy(ret->target_id, c->view.servers[index].id, sizeof ret->target_id);
+        memcpy(ret->target_addr, c->view.servers[index].addr, sizeof ret->target_addr);
+    }
+    return class;
+}
+
+enum ready_reason conductor_reason(const struct conductor *c)
+{
+    struct ready_input in = {
+        .now_ns = c->now_ns,
+        .witness = c->opts->raft_witness,
+        .leads = c->leader,
+        .node_up = c->node_up,
+        .health_seen = c->health_seen,
+        .last = &c->health,
+        .verdict = c->verdict,
+        .verdict_ns = c->verdict_ns,
+        .interval_ns = c->opts->health_interval_ms * MS_NS,
+        .head_valid = c->lead.head_valid != 0,
+        .head_number = c->lead.head.number,
+        .window = c->opts->window_payloads,
+        .hold_down_until_ns = c->hold_down_until_ns,
+    };
+
+    return status_ready_reason(&in);
+}
+
+static bool heads_equal(const struct conductor *c)
+{
+    if (c->must_adopt || c->now_ns < c->permit_hold_ns || !c->health_seen || c->active != NODE_YES ||
+        c->health.sequencer_active != NODE_YES || c->health.checked_mono_ns < c->leader_changed_ns)
+        return false;
+    return !c->lead.head_valid || memcmp(&c->health.unsafe_head, &c->lead.head, sizeof c->lead.head) == 0;
+}
+
+static void end_spent_transfer(struct conductor *c)
+{
+    bool progressed = c->lead.head_valid && c->lead.head.number > c->transfer_head_number;
+
+    if (c->transfer_spent && (progressed || c->now_ns >= c->hold_down_until_ns))
+        c->transfer_spent = false;
+}
+
+static uint64_t grace_ns(const struct conductor *c)
+{
+    uint64_t two_checks_ns = 2 * c->opts->health_interval_ms * MS_NS;
+
+    return two_checks_ns > CONTROL_GRACE_NS ? two_checks_ns : CONTROL_GRACE_NS;
+}
+
+static void gather(struct conductor *c, struct control_input *in, struct msg_transfer *target)
+{
+    memset(in, 0, sizeof *in);
+    memset(target, 0, sizeof *target);
+    end_spent_transfer(c);
+    in->now_ns = c->now_ns;
+    in->consensus_up = c->consensus_up;
+    in->leader_ready = c->leader;
+    in->other_leads = !c->leader && *c->lead.leader_id != '\0' && strcmp(c->lead.leader_id, c->opts->server_id) != 0;
+    in->was_leader = c->was_leader;
+    in->leader_changed_ns = c->leader_changed_ns;
+    in->lost_by_worker_restart = c->lost_by_worker_restart;
+    in->paused = c->paused;
+    in->stopped = c->stopped || c->leaving;
+    in->witness = c->opts->raft_witness;
+    in->healthd_up = c->healthd_up;
+    in->node_up = c->node_up;
+    in->reason = conductor_reason(c);
+    in->curable = in->reason == READY_UNHEALTHY && c->health.reason == HEALTH_UNSAFE_LAG && c->lead.head_valid &&
+                  c->health.unsafe_head.number + c->opts->window_payloads >= c->lead.head.number;
+    in->active = c->active;
+    in->maybe_active = c->maybe_active;
+    in->permitted = c->permitted;
+    in->heads_equal = heads_equal(c);
+    in->ahead = c->ahead_failures > 0;
+    /* Giving back what op-node left is what brings the execution client to its head: that does not wait for it. */
+    in->permit_hold_ns = c->must_adopt ? 0 : c->permit_hold_ns;
+    in->progress_ns = c->progress_ns;
+    in->grace_until_ns = c->started_ns == 0 ? 0 : c->started_ns + grace_ns(c);
+    in->op = c->op.kind;
+    in->op_deadline_ns = c->op.deadline_ns;
+    in->start_failures = c->start_failures;
+    in->start_retry_ns = c->start_retry_ns;
+    in->stop_retry_ns = c->stop_retry_ns;
+    in->transfer_retry_ns = c->transfer_retry_ns;
+    in->transfer_spent = c->transfer_spent;
+    in->hold_down_until_ns = c->hold_down_until_ns;
+    in->target = conductor_choose(c, target);
+}
+
+/* ---- publishing ---- */
+
+static void log_state(struct conductor *c, unsigned now)
+{
+    char before_text[64], now_text[64];
+    unsigned before = c->state_index;
+    const char *const word[] = {"false", "true"};
+
+    if (before == now)
+        return;
+    snprintf(before_text, sizeof before_text, "leader: %s, healthy: %s, active: %s", word[before >> 2 & 1],
+             word[before >> 1 & 1], word[before & 1]);
+    snprintf(now_text, sizeof now_text, "leader: %s, healthy: %s, active: %s", word[now >> 2 & 1], word[now >> 1 & 1],
+             word[now & 1]);
+    LOG_INFO("state changed", LOG_S("server", c->opts->server_id), LOG_S("prev_state", before_text),
+             LOG_S("new_state", now_text));
+    c->state_index = now;
+    c->status.state_changes_total[now]++;
+}
+
+/* With paused and stopped, as peers and people see it. */
+static enum ready_reason shown_reason(const struct conductor *c)
+{
+    if (c->stopped || c->leaving)
+        return READY_STOPPED;
+    return c->paused ? READY_PAUSED : conductor_reason(c);
+}
+
+void conductor_publish(struct conductor *c)
+{
+    struct page_supervisor *s = &c->status;
+
+    s->paused = c->paused;
+    s->stopped = c->stopped;
+    s->overridden = c->overridden;
+    s->node_managed = conductor_node_managed(c);
+    s->leader = c->leader;
+    s->healthy = c->health_seen ? c->verdict : 1; /* as upstream, before the first check */
+    s->active = c->active;
+    s->ready_reason = shown_reason(c);
+    log_state(c, s->leader * 4 + s->healthy * 2 + (c->active == NODE_YES));
+    if (c->ever_published && memcmp(s, &c->published, sizeof *s) == 0)
+        return;
+    c->ever_published = true;
+    c->published = *s;
+    c->io.publish(c->io.ctx, s);
+}
+
+const struct page_supervisor *conductor_page(const struct conductor *c)
+{
+    return &c->status;
+}
+
+static void send_record(struct conductor *c)
+{
+    struct msg_self_record r = {
+        .reason = shown_reason(c),
+        .paused = c->paused,
+        .sequencing = c->active == NODE_YES,
+        .health_unknown = !c->health_seen ||
+                          c->now_ns >= status_verdict_expires_ns(c->verdict_ns, c->opts->health_interval_ms * MS_NS),
+        .unsafe_head = c->health.unsafe_head,
+        .wall_ms = c->sent_record.wall_ms,
+    };
+
+    if (!c->consensus_up || (c->now_ns < c->record_due_ns && memcmp(&r, &c->sent_record, sizeof r) == 0))
+        return;
+    r.wall_ms = c->io.wall_ms(c->io.ctx);
+    c->sent_record = r;
+    c->record_due_ns = c->now_ns + RECORD_INTERVAL_NS;
+    (void)conductor_send(c, ROLE_CONSENSUS, MSG_SELF_RECORD, 0, &r, -1);
+}
+
+/* A clock that disagrees with all others must not make op-node's blocks look old. */
+static void check_clock(struct conductor *c)
+{
+    struct msg_clock m = {0};
+    bool trusted;
+
+    if (!c->view_valid)
+        return;
+    m.offset_ms = status_clock_offset_ms(&c->view, c->opts->server_id, c->io.wall_ms(c->io.ctx));
+    trusted = status_clock_trusted(m.offset_ms, !c->clock_distrusted);
+    if (trusted == c->clock_distrusted) {
+        c->clock_distrusted = !trusted;
+        c->clock_told = false;
+        if (trusted)
+            LOG_INFO("This machine's clock agrees with its peers' again");
+        else
+            LOG_WARN("This machine's clock disagrees with its peers': blocks are not judged by their age until it is "
+                     "set right",
+                     LOG_I("ahead_ms", m.offset_ms));
+    }
+    m.is_trusted = trusted;
+    if (c->clock_told || !c->healthd_up)
+        return;
+    c->clock_told = conductor_send(c, ROLE_HEALTHD, MSG_CLOCK, 0, &m, -1) == 0;
+    c->clock_told_ns = c->now_ns;
+}
+
+/* ---- the loop ---- */
+
+/* Carries out one decision. Returns whether there may be another. */
+static bool carry_out(struct conductor *c, const struct control_input *in, const struct control_output *out,
+                      const struct msg_transfer *target)
+{
+    if (out->action != CONTROL_NONE) {
+        story_decision(c, in, out, target->target_id);
+        LOG_DEBUG("decided", LOG_U("action", out->action), LOG_S("why", out->why), LOG_U("term", c->lead.term));
+    }
+    switch (out->action) {
+    case CONTROL_START:
+    case CONTROL_ADOPT:
+        op_begin_start(c, out->action == CONTROL_ADOPT);
+        return true;
+    case CONTROL_STOP:
+        op_begin_stop(c);
+        return true;
+    case CONTROL_TRANSFER:
+        LOG_WARN("handing leadership over", LOG_S("server", c->opts->server_id), LOG_S("to", target->target_id),
+                 LOG_S("reason", out->why), LOG_S("state", status_ready_text(conductor_reason(c))));
+        op_begin_handover(c, ORIGIN_CONTROL, target, 0, 0);
+        return true;
+    case CONTROL_PERMIT:
+        op_grant_permit(c, &c->health.unsafe_head, c->health.checked_mono_ns);
+        return c->permitted;
+    case CONTROL_RELEASE:
+        op_withdraw_permit(c);
+        return true;
+    default:
+        return false;
+    }
+}
+
+void conductor_run(struct conductor *c)
+{
+    struct control_output out;
+    struct control_input in;
+    struct msg_transfer target;
+    unsigned decisions = 0;
+    bool more;
+
+    check_clock(c);
+    op_tick(c);
+    story_look(c, shown_reason(c));
+    do {
+        gather(c, &in, &target);
+        out = control_decide(&in);
+        more = carry_out(c, &in, &out, &target);
+    } while (more && ++decisions < DECISIONS_MAX);
+    /* Whatever made so many decisions follow each other is looked at again soon, not at once. */
+    c->wake_ns = more ? c->now_ns + 100 * MS_NS : out.wake_ns;
+    if (out.action == CONTROL_PERMIT && !more)
+        c->wake_ns = c->now_ns + 100 * MS_NS;
+    conductor_publish(c);
+    send_record(c);
+    story_look(c, shown_reason(c));
+}
+
+uint64_t conductor_tick(struct conductor *c, uint64_t now_ns)
+{
+    uint64_t wake, op_wake, expiry;
+
+    c->now_ns = now_ns;
+    wake = c->op.kind != CONTROL_OP_NONE ? op_wake_ns(c) : CONTROL_NEVER;
+    if (now_ns >= c->record_due_ns || now_ns >= c->wake_ns || now_ns >= wake ||
+        (c->op.kind != CONTROL_OP_NONE && c->op.step == STEP_OTHER)) {
+        conductor_refresh_view(c);
+        conductor_run(c);
+        if (now_ns >= c->record_due_ns)
+            c->record_due_ns = now_ns + RECORD_INTERVAL_NS; /* consensus is down: look again then */
+    }
+    wake = c->wake_ns < c->record_due_ns ? c->wake_ns : c->record_due_ns;
+    op_wake = op_wake_ns(c);
+    wake = op_wake < wake ? op_wake : wake;
+    expiry = status_verdict_expires_ns(c->verdict_ns, c->opts->health_interval_ms * MS_NS);
+    if (c->health_seen && expiry > now_ns && expiry < wake)
+        wake = expiry;
+    return wake;
+}
+
+void conductor_begin_shutdown(struct conductor *c, uint64_t now_ns)
+{
+    struct msg_transfer target = {0};
+    bool leader = c->leader && !c->paused && !c->stopped;
+
+    c->now_ns = now_ns;
+    conductor_refresh_view(c);
+    if (c->leaving) {
+        if (!c->finished) {
+            c->op.kind = CONTROL_OP_NONE;
+            c->finished = true;
+            c->io.stop_finished(c->io.ctx);
+        }
+        return;
+    }
+    c->leaving = true;
+    LOG_INFO("stopping OpConductor", LOG_S("server", c->opts->server_id), LOG_B("leader", c->leader));
+    if (c->paused || c->stopped) {
+        op_abandon(c, OC_ESHUTDOWN);
+        c->finished = true;
+        c->io.stop_finished(c->io.ctx);
+        return;
+    }
+    leader = leader && conductor_choose(c, &target) != CONTROL_TARGET_NONE;
+    op_begin_handover(c, ORIGIN_SHUTDOWN, leader ? &target : NULL, 0, 0);
+    conductor_publish(c);
+    send_record(c);
+}
