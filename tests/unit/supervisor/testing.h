@@ -1,0 +1,13 @@
+/* cmocka and what it wants included before. */
+#ifndef OC_TESTS_SUPERVISOR_TESTING_H
+#define OC_TESTS_SUPERVISOR_TESTING_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#endif
