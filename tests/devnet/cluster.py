@@ -3,6 +3,7 @@ RPC, looked at and killed in part. Used by packaging/devnet and by the integrati
 
 Everything listens on loopback, on ports that were free when the cluster was laid out.
 """
+import fcntl
 import http.client
 import json
 import os
@@ -11,13 +12,16 @@ import random
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Below the range from which the kernel picks ports of outgoing connections, so that a restarted node finds
-# its ports free.
+# its ports free. Each process that lays out clusters takes one share of it for itself, so that two of them at
+# once never pick the same ports.
 PORT_RANGE = range(15000, 32000)
+PORT_SHARES = 34
 
 
 class RpcError(Exception):
@@ -51,22 +55,41 @@ def rpc(port, method, *params, timeout=5.0):
 # Ports are bound some time after they were picked: no other thread may pick them meanwhile.
 ports_lock = threading.Lock()
 ports_given = set()
+ports_share = None  # (range, the locked file that keeps others out of it)
+
+
+def take_share():
+    """This process's share of the ports, until it ends. The lock goes with the process, however it ends."""
+    size = len(PORT_RANGE) // PORT_SHARES
+    directory = pathlib.Path(tempfile.gettempdir()) / f"op-conductor-ports-{os.getuid()}"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    for number in random.sample(range(PORT_SHARES), PORT_SHARES):
+        file = open(directory / str(number), "w", encoding="ascii")  # pylint: disable=consider-using-with
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            continue
+        return PORT_RANGE[number * size:(number + 1) * size], file
+    raise RuntimeError(f"{PORT_SHARES} others use all ports: see {directory}")
 
 
 def free_ports(count):
     """Ports that can be bound now, all different, and different from those of earlier calls."""
+    global ports_share  # pylint: disable=global-statement
     with ports_lock:
-        if len(ports_given) > len(PORT_RANGE) // 2:
+        ports_share = ports_share or take_share()
+        if len(ports_given) > len(ports_share[0]) // 2:
             ports_given.clear()
-        found = find_ports(count)
+        found = find_ports(count, ports_share[0])
         ports_given.update(found)
         return found
 
 
-def find_ports(count):
+def find_ports(count, share):
     found, sockets = [], []
     try:
-        for port in random.sample(PORT_RANGE, 2000):
+        for port in random.sample(share, len(share)):
             if port in ports_given:
                 continue
             s = socket.socket()
