@@ -292,6 +292,7 @@ struct driver_view driver_view(const struct driver *d)
     v.state = roles[d->raft.state];
     v.leader_ready = driver_is_leader(d) && d->ready_term == v.term;
     v.transferring = driver_is_leader(d) && raft_transferee(&d->raft) != 0;
+    v.asked = driver_is_leader(d) && d->asked_term == v.term;
     v.leader_id = driver_leader_id(d);
     return v;
 }

@@ -53,6 +53,7 @@ struct wire_msg {
         } install;
         struct {
             uint64_t last_log_index, last_log_term;
+            uint8_t asked; /* an operator named this target */
         } timeout_now;
     };
     uint8_t version; /* of the library's message */
@@ -162,9 +163,9 @@ int driver_member_remove(struct driver *d, uint64_t now_ms, uint64_t id);
 int driver_catch_up_start(struct driver *d, uint64_t now_ms, uint64_t id);
 enum catch_up_state { CATCH_UP_NONE, CATCH_UP_RUNNING, CATCH_UP_FINISHED, CATCH_UP_ABORTED };
 enum catch_up_state driver_catch_up_state(const struct driver *d, uint64_t id);
-/* id 0: the most up-to-date voter. Watch driver_view().transferring. Errors: OC_ENOTLEADER,
- * OC_ETRANSFER, OC_EUNKNOWN. */
-int driver_transfer(struct driver *d, uint64_t now_ms, uint64_t id);
+/* id 0: the most up-to-date voter. `asked`: an operator named it, which it is told (driver_view().asked
+ * there). Watch driver_view().transferring. Errors: OC_ENOTLEADER, OC_ETRANSFER, OC_EUNKNOWN. */
+int driver_transfer(struct driver *d, uint64_t now_ms, uint64_t id, bool asked);
 
 /* ---- looking ---- */
 
@@ -172,6 +173,7 @@ struct driver_view {
     enum raft_role state;
     bool leader_ready; /* leader and an entry of the own term is applied */
     bool transferring;
+    bool asked; /* leader, by a transfer to it that an operator asked for */
     uint64_t term;
     uint64_t leader_id; /* 0: unknown */
     uint64_t commit_index, applied_index, last_index, durable_index, first_index, snapshot_index;

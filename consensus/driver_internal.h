@@ -57,6 +57,8 @@ struct driver {
     uint64_t applied;
     bool applying;
     uint64_t ready_term; /* an entry of this own term was applied while leading */
+    bool transfer_asked; /* the transfer under way: an operator named its target */
+    uint64_t asked_term; /* the term of the election that such a transfer to us began */
     struct membership latest, committed;
     uint64_t latest_committed_index, latest_uncommitted_index; /* what `latest` was made from */
 

@@ -217,7 +217,7 @@ enum catch_up_state driver_catch_up_state(const struct driver *d, uint64_t id)
     }
 }
 
-int driver_transfer(struct driver *d, uint64_t now_ms, uint64_t id)
+int driver_transfer(struct driver *d, uint64_t now_ms, uint64_t id, bool asked)
 {
     struct raft_event event = {.type = RAFT_TRANSFER};
     if (!driver_enter(d, now_ms))
@@ -226,6 +226,9 @@ int driver_transfer(struct driver *d, uint64_t now_ms, uint64_t id)
     if (rc != 0)
         return rc;
     event.transfer.server_id = id;
+    /* The message to an up-to-date target leaves within the step. While one is under way no other begins. */
+    if (raft_transferee(&d->raft) == 0)
+        d->transfer_asked = asked && id != 0;
     int rv = driver_step(d, &event);
     if (!d->failed)
         driver_leave(d);

@@ -318,6 +318,8 @@ int driver_receive(struct driver *d, uint64_t now_ms, uint64_t from_id, struct w
         receive_install(d, m, &rm, &event);
     } else {
         convert_small(m, &rm);
+        if (m->kind == WIRE_TIMEOUT_NOW && m->timeout_now.asked && m->term == raft_current_term(&d->raft))
+            d->asked_term = m->term + 1;
         if (m->kind == WIRE_REQUEST_VOTE && gives_guest_vote(d, m)) {
             d->guest_vote.granting = true;
             rm.request_vote.disrupt_leader = true; /* a leader it remembers is gone, or says so */

@@ -176,6 +176,7 @@ static void send_vote_result(struct driver *d, uint64_t to, const struct raft_re
 static void send_timeout_now(struct driver *d, uint64_t to, const struct raft_timeout_now *t)
 {
     struct wire_msg m = {.kind = WIRE_TIMEOUT_NOW, .term = t->term, .version = t->version};
+    m.timeout_now.asked = d->transfer_asked;
     m.timeout_now.last_log_index = t->last_log_index;
     m.timeout_now.last_log_term = t->last_log_term;
     send(d, to, &m);

@@ -105,6 +105,7 @@ int frame_put_msg(struct frame_out *out, const struct wire_msg *msg)
         return 0;
     }
     case WIRE_TIMEOUT_NOW:
+        h[AT_FLAGS] = msg->timeout_now.asked ? FLAG_ASKED : 0;
         put64(h + AT_A, msg->timeout_now.last_log_index);
         put64(h + AT_B, msg->timeout_now.last_log_term);
         break;

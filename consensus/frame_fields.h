@@ -27,7 +27,7 @@ enum {
     AT_HEADER_CRC = 68
 };
 
-enum { FLAG_DISRUPT = 1, FLAG_PRE_VOTE = 2, FLAG_GRANTED = 4, FLAG_ENTRY = 8 };
+enum { FLAG_DISRUPT = 1, FLAG_PRE_VOTE = 2, FLAG_GRANTED = 4, FLAG_ENTRY = 8, FLAG_ASKED = 16 };
 
 /* Encoded sizes of the small payloads. */
 enum {

@@ -129,8 +129,10 @@ static bool is_allowed(const struct fields *f)
             return false;
         }
         break;
-    case WIRE_APPEND_RESULT:
     case WIRE_TIMEOUT_NOW:
+        flags = FLAG_ASKED;
+        break;
+    case WIRE_APPEND_RESULT:
     case FRAME_PROGRESS:
         break;
     case FRAME_SNAPSHOT:
@@ -344,6 +346,7 @@ static void get_msg(struct frame_receiver *r, struct wire_msg *m)
         m->append_result.capacity = f->f;
         break;
     case WIRE_TIMEOUT_NOW:
+        m->timeout_now.asked = (f->flags & FLAG_ASKED) != 0;
         m->timeout_now.last_log_index = f->a;
         m->timeout_now.last_log_term = f->b;
         break;

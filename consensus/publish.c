@@ -130,7 +130,8 @@ void publish_leadership(struct publisher *p)
 {
     struct node *n = p->node;
     struct driver_view view = node_view(n);
-    struct msg_leadership now = {.state = view.state, .leader_ready = view.leader_ready, .term = view.term};
+    struct msg_leadership now = {
+        .state = view.state, .leader_ready = view.leader_ready, .term = view.term, .asked = view.asked};
     struct block_id head;
     node_server_name(n, view.leader_id, now.leader_id);
     now.fresh_bootstrap = storage_identity(n->storage)->fresh_bootstrap;

@@ -84,7 +84,7 @@ void transfer_request(struct transfer *t, const struct chan_msg *msg)
     if (rc == 0 && t->in_use)
         rc = OC_ETRANSFER;
     if (rc == 0)
-        rc = driver_transfer(t->node->driver, clock_mono_ms(), id);
+        rc = driver_transfer(t->node->driver, clock_mono_ms(), id, id != 0 && req.asked != 0);
     else if (rc != OC_ETRANSFER) {
         answer(t, msg->request_id, rc, text, 0);
         return;

@@ -124,6 +124,7 @@ static void admin_transfer(struct conductor *c, const struct msg_admin *a, uint6
     if (to_server) {
         snprintf(target.target_id, sizeof target.target_id, "%s", a->id);
         snprintf(target.target_addr, sizeof target.target_addr, "%s", a->addr);
+        target.asked = 1;
     } else {
         /* Nobody known to be able: consensus picks the most up-to-date voter, as upstream does. */
         (void)conductor_choose(c, &target);

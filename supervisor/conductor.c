@@ -141,6 +141,7 @@ static void gather(struct conductor *c, struct control_input *in, struct msg_tra
     in->now_ns = c->now_ns;
     in->consensus_up = c->consensus_up;
     in->leader_ready = c->leader;
+    in->asked = c->leader && c->lead.asked != 0;
     in->other_leads = !c->leader && *c->lead.leader_id != '\0' && strcmp(c->lead.leader_id, c->opts->server_id) != 0;
     in->was_leader = c->was_leader;
     in->leader_changed_ns = c->leader_changed_ns;

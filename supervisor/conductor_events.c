@@ -21,6 +21,8 @@ void event_set_leader(struct conductor *c, bool leader)
         c->was_leader = true;
         c->lost_by_worker_restart = false;
         c->progress_ns = c->now_ns;
+        if (c->lead.asked != 0)
+            c->hold_down_until_ns = 0; /* an operator's word goes before what it remembers of itself */
     }
     LOG_INFO("Leadership status changed", LOG_S("server", c->opts->server_id), LOG_B("leader", leader),
              LOG_U("term", c->lead.term));

@@ -149,6 +149,8 @@ static struct control_output decide_sequencing(const struct control_input *in)
 static struct control_output decide_idle(const struct control_input *in)
 {
     uint64_t first_check_ns = in->leader_changed_ns + CONTROL_FIRST_CHECK_NS;
+    uint64_t budget_ns = in->leader_changed_ns + CONTROL_START_BUDGET_NS;
+    bool has_its_time = in->asked && in->now_ns < budget_ns;
 
     if (in->permitted && in->active == NODE_NO)
         return act(CONTROL_RELEASE, "the sequencer does not run");
@@ -159,18 +161,20 @@ static struct control_output decide_idle(const struct control_input *in)
         return act(CONTROL_TRANSFER, "op-node does not answer");
     if (in->reason == READY_UNKNOWN && in->now_ns < first_check_ns)
         return wait_until(first_check_ns);
-    if (in->reason != READY_OK && !(in->curable && in->start_failures == 0) && can_pass_on(in))
+    if (in->reason != READY_OK && !(in->curable && in->start_failures == 0) && !has_its_time && can_pass_on(in))
         return act(CONTROL_TRANSFER, "not ready, and another voter is");
-    if (in->start_failures > 0 && in->now_ns >= in->leader_changed_ns + CONTROL_START_BUDGET_NS && can_pass_on(in))
+    if (in->start_failures > 0 && in->now_ns >= budget_ns && can_pass_on(in))
         return act(CONTROL_TRANSFER, "the sequencer does not start, and another voter is ready");
     if (in->ahead && is_stranded(in) && can_pass_on(in))
         return act(CONTROL_TRANSFER, "op-node is ahead of the consensus head, and another voter is not");
     if (in->start_failures >= CONTROL_START_FAILURES && can_fall_back(in))
         return act(CONTROL_TRANSFER, "the sequencer does not start");
     if (!in->healthd_up)
-        return wait_until(leader_wake(in));
+        return at_latest(wait_until(has_its_time ? budget_ns : CONTROL_NEVER), leader_wake(in));
     return at_latest(act_after(in, in->start_retry_ns, CONTROL_START,
-                               in->reason == READY_OK ? "leading" : "leading, and no other voter is ready"),
+                               in->reason == READY_OK ? "leading"
+                               : has_its_time         ? "leading, as an operator asked"
+                                                      : "leading, and no other voter is ready"),
                      leader_wake(in));
 }
 

@@ -27,7 +27,8 @@
 /* A sequencer that was just started or adopted has so long, or two health checks if that is longer, to
  * move the head before its health counts: the checks before it saw the stand-still it ends. */
 #define CONTROL_GRACE_NS UINT64_C(2000000000)
-/* A leader that could not start within so long hands over to a ready voter, however few its tries. */
+/* A leader that could not start within so long hands over to a ready voter, however few its tries. One that an
+ * operator named has that long even if it is not ready. */
 #define CONTROL_START_BUDGET_NS UINT64_C(2000000000)
 /* A leader that failed so often to start hands over, even to a voter that is not known to be ready. */
 #define CONTROL_START_FAILURES 3
@@ -57,6 +58,7 @@ struct control_input {
     /* ---- leadership ---- */
     bool consensus_up;
     bool leader_ready;
+    bool asked;                  /* leads because an operator's transfer named this node */
     bool other_leads;            /* another node is known to lead */
     bool was_leader;             /* this process has led before, and nobody else since */
     uint64_t leader_changed_ns;  /* when leader_ready last changed */

@@ -72,6 +72,8 @@ struct msg_leadership {
     char leader_id[SERVER_ID_SIZE]; /* "" when unknown */
     uint32_t head_valid;
     uint32_t fresh_bootstrap; /* this start formed the cluster: stay paused */
+    uint32_t asked;           /* leader because an operator's transfer named this node */
+    uint32_t reserved;
     struct block_id head;
 };
 
@@ -79,7 +81,7 @@ struct msg_transfer {
     char target_id[SERVER_ID_SIZE]; /* "": the most up-to-date voter */
     char target_addr[SERVER_ADDR_SIZE];
     uint32_t timeout_ms;
-    uint32_t reserved;
+    uint32_t asked; /* an operator named the target */
 };
 
 struct msg_transfer_result {

@@ -34,7 +34,7 @@ static void a_sole_voter_leads_in_a_new_term(void **state)
     assert_int_equal(driver_member_add(w->driver, w->now, 3, "n2@host:2"), -EEXIST);
     assert_int_equal(driver_catch_up_start(w->driver, w->now, 9), OC_EUNKNOWN);
     assert_int_equal(driver_catch_up_state(w->driver, 9), CATCH_UP_NONE);
-    assert_int_equal(driver_transfer(w->driver, w->now, 2), OC_EUNKNOWN);
+    assert_int_equal(driver_transfer(w->driver, w->now, 2, false), OC_EUNKNOWN);
     end(w);
 }
 

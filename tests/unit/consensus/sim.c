@@ -112,7 +112,7 @@ static void mischief(struct sim *s)
     if (sim_random(s, 150) == 0)
         change_membership(s, leader);
     if (sim_random(s, 300) == 0)
-        driver_transfer(leader->driver, s->now_ms, sim_chance(s, 30) ? 0 : 1 + sim_random(s, s->node_count));
+        driver_transfer(leader->driver, s->now_ms, sim_chance(s, 30) ? 0 : 1 + sim_random(s, s->node_count), false);
 }
 
 static void calm_load(struct sim *s)

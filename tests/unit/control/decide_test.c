@@ -109,6 +109,10 @@ static const char *check(const struct control_input *in, const struct control_ou
     if (a == CONTROL_TRANSFER && in->target == CONTROL_TARGET_FALLBACK && in->node_up && !in->witness &&
         in->reason == READY_OK && in->start_failures == 0)
         return "gives leadership to a node that is not ready although this one is";
+    if (a == CONTROL_TRANSFER && in->asked && NOW < in->leader_changed_ns + CONTROL_START_BUDGET_NS && in->node_up &&
+        !in->witness && in->active == NODE_NO && in->start_failures == 0 && !in->ahead &&
+        in->reason != READY_NODE_DOWN && in->reason != READY_CONDUCTOR_DISABLED)
+        return "a leader that an operator named does not use its time";
     if (a == CONTROL_TRANSFER && in->reason == READY_OK && in->node_up && !in->witness && in->permitted &&
         in->active == NODE_YES)
         return "a good sequencing leader gives up";
@@ -157,6 +161,9 @@ static void test_every_combination(void **state)
         in.permit_hold_ns = FUTURE;
         actions[decide_and_check(&in, code)]++;
         in.ahead = false;
+        actions[decide_and_check(&in, code)]++;
+        in.permit_hold_ns = 0;
+        in.asked = true;
         actions[decide_and_check(&in, code)]++;
     }
     for (unsigned a = 0; a < CONTROL_ACTION_COUNT; a++)
@@ -268,6 +275,27 @@ static void test_start_budget(void **state)
     assert_int_equal(decide(&in), CONTROL_TRANSFER);
     in.target = CONTROL_TARGET_FALLBACK;
     assert_int_equal(decide(&in), CONTROL_START);
+}
+
+/* An operator's transfer to a node that is not ready: it may try. */
+static void test_an_operators_choice_has_its_time(void **state)
+{
+    struct control_input in = base(true, false, false);
+
+    (void)state;
+    assert_int_equal(decide(&in), CONTROL_TRANSFER);
+    in.asked = true;
+    assert_int_equal(decide(&in), CONTROL_START);
+    in.healthd_up = false;
+    assert_int_equal(decide(&in), CONTROL_NONE);
+    assert_int_equal(control_decide(&in).wake_ns, in.leader_changed_ns + CONTROL_START_BUDGET_NS);
+    in.leader_changed_ns = NOW - CONTROL_START_BUDGET_NS;
+    assert_int_equal(decide(&in), CONTROL_TRANSFER);
+    /* But not to one that cannot. */
+    in = base(true, false, false);
+    in.asked = true;
+    in.reason = READY_NODE_DOWN;
+    assert_int_equal(decide(&in), CONTROL_TRANSFER);
 }
 
 /* op-node has other blocks than consensus: first time may help, then another voter. */
@@ -400,6 +428,7 @@ int main(void)
         cmocka_unit_test(test_a_silent_op_node),
         cmocka_unit_test(test_no_permit_while_the_head_is_lost),
         cmocka_unit_test(test_start_budget),
+        cmocka_unit_test(test_an_operators_choice_has_its_time),
         cmocka_unit_test(test_an_old_head_is_cured_by_starting),
     };
     return cmocka_run_group_tests_name("decide", tests, NULL, NULL);

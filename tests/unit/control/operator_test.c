@@ -297,6 +297,58 @@ static void test_other_requests(void **state)
     assert_true(fake_take(f, MSG_ADMIN_RESULT).body.admin_result.rc != 0);
 }
 
+/* Hands over for its health's sake, and is healthy again. */
+static void hand_over_and_recover(void)
+{
+    struct fake_sent s;
+
+    fake_workers_up(f);
+    fake_become_sequencing_leader(f);
+    fake_add_server(f, "b", READY_OK);
+    fake_run_ms(f, 2500);
+    fake_health(f, false, NODE_YES);
+    s = fake_take(f, MSG_NODE_CMD);
+    fake_node_result(f, &s, NODE_OK, NODE_NO);
+    fake_transfer_result(f, fake_take(f, MSG_TRANSFER).request_id, 0);
+    fake_leadership(f, 2, false, "b");
+    fake_set_head(f, f->consensus.head.number + 1);
+    fake_health(f, true, NODE_NO);
+    assert_int_equal(f->record.reason, READY_HELD_DOWN);
+    f->sent_count = 0;
+}
+
+static void get_leadership(uint32_t asked)
+{
+    struct msg_leadership m = {.state = RAFT_ROLE_LEADER,
+                               .leader_ready = 1,
+                               .term = 3,
+                               .leader_id = "a",
+                               .head_valid = 1,
+                               .asked = asked,
+                               .head = f->consensus.head};
+    struct chan_msg msg = {.type = MSG_LEADERSHIP, .body = &m, .body_len = sizeof m, .fd = -1};
+
+    assert_int_equal(conductor_on_message(f->c, f->now_ns, ROLE_CONSENSUS, &msg), 0);
+}
+
+static void test_held_down_it_passes_leadership_on(void **state)
+{
+    (void)state;
+    hand_over_and_recover();
+    get_leadership(0);
+    assert_string_equal(fake_take(f, MSG_TRANSFER).body.transfer.target_id, "b");
+}
+
+static void test_held_down_it_keeps_what_an_operator_gave(void **state)
+{
+    (void)state;
+    hand_over_and_recover();
+    get_leadership(1);
+    (void)fake_take(f, MSG_EXPORT);
+    fake_expect_none(f, MSG_TRANSFER);
+    assert_int_equal(f->record.reason, READY_OK);
+}
+
 static void test_fresh_bootstrap_waits_for_resume(void **state)
 {
     struct msg_leadership m = {
@@ -353,6 +405,8 @@ int main(void)
         T(test_conductor_stop),
         TM(test_stopping_op_node_hands_over_first),
         T(test_other_requests),
+        T(test_held_down_it_passes_leadership_on),
+        T(test_held_down_it_keeps_what_an_operator_gave),
         T(test_fresh_bootstrap_waits_for_resume),
     };
     return cmocka_run_group_tests_name("operators", tests, NULL, NULL);

@@ -489,7 +489,7 @@ int node_member_op(struct cluster *c, unsigned i, enum member_verb verb, const s
 int node_transfer(struct cluster *c, unsigned i, const char *target)
 {
     struct cnode *n = &c->nodes[i];
-    struct msg_transfer req = {.timeout_ms = 5000};
+    struct msg_transfer req = {.timeout_ms = 5000, .asked = 1};
     unsigned before = n->transfer_answers;
     snprintf(req.target_id, sizeof req.target_id, "%s", target);
     assert_int_equal(chan_send(n->sup, MSG_TRANSFER, chan_next_request_id(n->sup), &req, -1), 0);

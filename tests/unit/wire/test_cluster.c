@@ -275,11 +275,14 @@ static void test_transfer(void **state)
         assert_int_equal(cluster_wait_leader(&cluster, LEADER_MS, (int)leader), target);
         printf("transfer to %s: %.1f ms until its leadership was reported\n", cluster.nodes[target].name,
                ms_since(start));
+        assert_int_equal(cluster.nodes[target].leadership.asked, 1);
         leader = target;
         extend(leader, 10000);
     }
+    /* Nobody was named. */
     assert_int_equal(node_transfer(&cluster, leader, ""), 0);
     leader = cluster_wait_leader(&cluster, LEADER_MS, (int)leader);
+    assert_int_equal(cluster.nodes[leader].leadership.asked, 0);
     extend(leader, 10000);
 }
 

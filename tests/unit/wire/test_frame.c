@@ -175,6 +175,7 @@ static struct wire_msg make_msg(enum example which)
         m.kind = WIRE_TIMEOUT_NOW;
         m.timeout_now.last_log_index = 10;
         m.timeout_now.last_log_term = 7;
+        m.timeout_now.asked = 1;
         break;
     case EX_SNAPSHOT:
     case EX_SNAPSHOT_EMPTY:
