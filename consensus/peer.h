@@ -65,7 +65,7 @@ struct peer_probe;
 /* rc 0 with the answer, or a negative code with a text in the words of a Go dial error. Called once,
  * never from inside peer_probe_start. */
 typedef void (*peer_probe_fn)(void *ctx, int rc, const struct frame_hello *hello, const char *text);
-/* NULL: out of memory. */
+/* Where nobody listens it is tried again for 1.5 s: a conductor that is being started. NULL: out of memory. */
 struct peer_probe *peer_probe_start(struct peers *p, const char *host_port, uint64_t timeout_ms, peer_probe_fn done,
                                     void *ctx);
 void peer_probe_cancel(struct peer_probe *probe); /* accepts NULL; no callback follows */

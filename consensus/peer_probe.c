@@ -9,8 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A conductor that is being started answers RPC a little before its consensus worker listens. */
+#define REFUSED_PATIENCE_MS 1500
+#define REFUSED_RETRY_MS 50
+
 struct peer_probe {
-    uv_timer_t timer; /* first: starts the work from the loop; then: its deadline */
+    uv_timer_t timer; /* first: starts the work from the loop; then: its deadline, or the next try */
     struct peers *peers;
     peer_probe_fn done; /* NULL: cancelled or answered */
     void *ctx;
@@ -19,6 +23,8 @@ struct peer_probe {
     char dialed[64];
     uint16_t port;
     uint64_t timeout_ms;
+    uint64_t begun_ms;
+    struct sockaddr_storage addr;
     struct net_lookup *lookup;
     struct conn *conn;
 };
@@ -47,6 +53,18 @@ static void answer(struct peer_probe *b, int rc, const struct frame_hello *hello
     done(ctx, rc, hello, text);
 }
 
+static void dial(struct peer_probe *b);
+
+static uint64_t age_ms(const struct peer_probe *b)
+{
+    return clock_mono_ms() - b->begun_ms;
+}
+
+static void on_retry(uv_timer_t *timer)
+{
+    dial(timer->data);
+}
+
 static void on_up(struct conn *c)
 {
     struct frame_hello hello = c->hello;
@@ -59,6 +77,10 @@ static void on_down(struct conn *c, int rc, const char *refusal)
     struct peer_probe *b = c->owner;
     char text[TEXT_SIZE];
     b->conn = NULL;
+    if (rc == UV_ECONNREFUSED && age_ms(b) < REFUSED_PATIENCE_MS && age_ms(b) + REFUSED_RETRY_MS < b->timeout_ms) {
+        uv_timer_start(&b->timer, on_retry, REFUSED_RETRY_MS, 0);
+        return;
+    }
     if (refusal)
         snprintf(text, sizeof text, "%s", refusal);
     else if (rc == UV_EOF || rc == OC_EPROTO || rc == OC_ECORRUPT || rc == OC_EVERSION || rc == UV_ECONNRESET)
@@ -76,6 +98,18 @@ static void on_deadline(uv_timer_t *timer)
     answer(b, OC_EDEADLINE, NULL, text);
 }
 
+static void dial(struct peer_probe *b)
+{
+    uint64_t age = age_ms(b);
+    uv_timer_start(&b->timer, on_deadline, age < b->timeout_ms ? b->timeout_ms - age : 0, 0);
+    b->conn = conn_dial(b->peers, (const struct sockaddr *)&b->addr, PURPOSE_PROBE, on_up, on_down, b);
+    if (!b->conn) {
+        answer(b, -ENOMEM, NULL, err_text(-ENOMEM));
+        return;
+    }
+    snprintf(b->dialed, sizeof b->dialed, "%s", net_peer_text(b->conn->stream));
+}
+
 static void on_lookup(void *ctx, int rc, const struct sockaddr *addr)
 {
     struct peer_probe *b = ctx;
@@ -86,12 +120,8 @@ static void on_lookup(void *ctx, int rc, const struct sockaddr *addr)
         answer(b, rc, NULL, text);
         return;
     }
-    b->conn = conn_dial(b->peers, addr, PURPOSE_PROBE, on_up, on_down, b);
-    if (!b->conn) {
-        answer(b, -ENOMEM, NULL, err_text(-ENOMEM));
-        return;
-    }
-    snprintf(b->dialed, sizeof b->dialed, "%s", net_peer_text(b->conn->stream));
+    memcpy(&b->addr, addr, addr->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
+    dial(b);
 }
 
 static void on_start(uv_timer_t *timer)
@@ -121,6 +151,7 @@ struct peer_probe *peer_probe_start(struct peers *p, const char *host_port, uint
     b->done = done;
     b->ctx = ctx;
     b->timeout_ms = timeout_ms;
+    b->begun_ms = clock_mono_ms();
     snprintf(b->host_port, sizeof b->host_port, "%s", host_port);
     uv_timer_init(p->loop, &b->timer);
     b->timer.data = b;

@@ -3,6 +3,7 @@ RPC, looked at and killed in part. Used by packaging/devnet and by the integrati
 
 Everything listens on loopback, on ports that were free when the cluster was laid out.
 """
+import collections
 import fcntl
 import http.client
 import json
@@ -54,7 +55,7 @@ def rpc(port, method, *params, timeout=5.0):
 
 # Ports are bound some time after they were picked: no other thread may pick them meanwhile.
 ports_lock = threading.Lock()
-ports_given = set()
+ports_given = collections.deque(maxlen=300)  # the oldest may be given again
 ports_share = None  # (range, the locked file that keeps others out of it)
 
 
@@ -79,10 +80,8 @@ def free_ports(count):
     global ports_share  # pylint: disable=global-statement
     with ports_lock:
         ports_share = ports_share or take_share()
-        if len(ports_given) > len(ports_share[0]) // 2:
-            ports_given.clear()
         found = find_ports(count, ports_share[0])
-        ports_given.update(found)
+        ports_given.extend(found)
         return found
 
 

@@ -389,6 +389,20 @@ static void test_probe(void **state)
     close(fd);
     probe(mute, WAIT_MS);
     assert_non_null(strstr(probe_text, "connect: connection refused"));
+    /* nobody listens yet: it is tried again */
+    fd = socket(AF_INET, SOCK_STREAM, 0);
+    addr.sin_port = 0;
+    assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof addr), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&addr, &len), 0);
+    snprintf(mute, sizeof mute, "127.0.0.1:%u", ntohs(addr.sin_port));
+    unsigned answers = probe_answers;
+    assert_non_null(peer_probe_start(a.peers, mute, 600, on_probe, NULL));
+    run_for(200);
+    assert_int_equal(probe_answers, answers);
+    assert_int_equal(listen(fd, 1), 0);
+    assert_true(run_until(&probe_answers, answers + 1, WAIT_MS));
+    assert_int_equal(probe_rc, OC_EDEADLINE);
+    close(fd);
     /* cancelled: no answer */
     unsigned before = probe_answers;
     peer_probe_cancel(peer_probe_start(a.peers, b.host_port, WAIT_MS, on_probe, NULL));
