@@ -78,7 +78,6 @@ char *status_membership_to_json(const struct status *s, size_t *ret_len);
 
 const char *status_health_reason_name(uint32_t reason);
 const char *status_ready_reason_name(uint32_t reason);
-const char *status_lifecycle_name(uint32_t state);
 const char *status_child_name(unsigned child);
 
 #endif

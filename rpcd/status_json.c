@@ -82,24 +82,6 @@ const char *status_ready_reason_name(uint32_t reason)
     return PICK(names, reason);
 }
 
-const char *status_lifecycle_name(uint32_t state)
-{
-    static const char *const names[LIFE_STATE_COUNT] = {
-        [LIFE_DOWN] = "down",
-        [LIFE_SPAWNING] = "spawning",
-        [LIFE_HANDSHAKE] = "handshake",
-        [LIFE_STARTING] = "starting",
-        [LIFE_RUNNING] = "running",
-        [LIFE_DRAINING] = "draining",
-        [LIFE_TERMINATING] = "terminating",
-        [LIFE_KILLING] = "killing",
-        [LIFE_REAPED] = "reaped",
-        [LIFE_BACKOFF] = "backoff",
-        [LIFE_FAILED] = "failed",
-    };
-    return PICK(names, state);
-}
-
 const char *status_child_name(unsigned child)
 {
     static const char *const names[CHILD_COUNT] = {
@@ -192,8 +174,8 @@ static void put_supervisor(struct text *o, const struct page_supervisor *p, bool
         if (i == CHILD_NODE && p->node_managed == 0)
             continue;
         text_put(o, "%s{\"name\":\"%s\",\"state\":\"%s\",\"pid\":%u,\"incarnation\":%u,\"restarts\":%u}",
-                 is_first ? "" : ",", status_child_name(i), status_lifecycle_name(c->state), c->pid, c->incarnation,
-                 c->restarts);
+                 is_first ? "" : ",", status_child_name(i), lifecycle_state_name((enum lifecycle_state)c->state),
+                 c->pid, c->incarnation, c->restarts);
         is_first = false;
     }
     text_put(o, "]");

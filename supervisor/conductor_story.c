@@ -16,17 +16,6 @@ static void put(struct conductor *c, struct flight_record *r)
         c->io.record(c->io.ctx, c->now_ns, r);
 }
 
-static struct flight_record make(enum flight_kind kind, const char *subject, const char *text)
-{
-    struct flight_record r;
-
-    memset(&r, 0, sizeof r);
-    r.kind = kind;
-    flight_copy_text(r.subject, sizeof r.subject, subject);
-    flight_copy_text(r.text, sizeof r.text, text);
-    return r;
-}
-
 /* ---- what changed ---- */
 
 static void look_at_leadership(struct conductor *c)
@@ -43,7 +32,10 @@ static void look_at_leadership(struct conductor *c)
     s->leads = c->leader;
     s->term = c->lead.term;
     flight_copy_text(s->leader_id, sizeof s->leader_id, id);
-    r = make(FLIGHT_LEADERSHIP, id, !c->consensus_up ? "consensus is down" : elected ? "elected, not ready yet" : "");
+    r = flight_record_make(FLIGHT_LEADERSHIP, id,
+                           !c->consensus_up ? "consensus is down"
+                           : elected        ? "elected, not ready yet"
+                                            : "");
     r.code = c->leader;
     if (c->lead.head_valid)
         r.head = c->lead.head;
@@ -64,7 +56,7 @@ static void look_at_health(struct conductor *c)
     s->health_told = true;
     s->healthy = c->verdict;
     s->health_reason = c->health.reason;
-    r = make(FLIGHT_HEALTH, c->verdict ? "healthy" : "unhealthy", c->verdict ? "" : c->health.text);
+    r = flight_record_make(FLIGHT_HEALTH, c->verdict ? "healthy" : "unhealthy", c->verdict ? "" : c->health.text);
     r.code = (int32_t)c->health.reason;
     r.head = c->health.unsafe_head;
     (void)snprintf(r.detail, sizeof r.detail, "safe=%" PRIu64 " el=%" PRIu64 " peers=%" PRIu64, c->health.safe_number,
@@ -79,7 +71,7 @@ static void look_at_node(struct conductor *c, enum ready_reason ready)
 
     if (s->ready != (uint32_t)ready + 1) {
         s->ready = (uint32_t)ready + 1;
-        r = make(FLIGHT_READY, "", status_ready_text(ready));
+        r = flight_record_make(FLIGHT_READY, "", status_ready_text(ready));
         r.code = (int32_t)ready;
         put(c, &r);
     }
@@ -88,7 +80,7 @@ static void look_at_node(struct conductor *c, enum ready_reason ready)
         bool first_idle = s->sequencing == 0 && c->active == NODE_NO;
 
         s->sequencing = (uint32_t)c->active + 1;
-        r = make(FLIGHT_SEQ_SEEN, "", "");
+        r = flight_record_make(FLIGHT_SEQ_SEEN, "", "");
         r.code = c->active == NODE_YES;
         r.head = c->health.unsafe_head;
         if (!first_idle)
@@ -96,7 +88,7 @@ static void look_at_node(struct conductor *c, enum ready_reason ready)
     }
     if (s->permitted != c->permitted) {
         s->permitted = c->permitted;
-        r = make(FLIGHT_PERMIT, "", "");
+        r = flight_record_make(FLIGHT_PERMIT, "", "");
         r.code = c->permitted;
         if (c->permitted && c->lead.head_valid)
             r.head = c->lead.head;
@@ -120,7 +112,7 @@ static void look_at_membership(struct conductor *c)
 
         used += n > 0 ? (size_t)n : 0;
     }
-    r = make(FLIGHT_MEMBERSHIP, "", "");
+    r = flight_record_make(FLIGHT_MEMBERSHIP, "", "");
     r.count = c->view.membership_version;
     flight_copy_text(r.detail, sizeof r.detail, list);
     put(c, &r);
@@ -178,7 +170,7 @@ static void describe_inputs(const struct control_input *in, char *buf, size_t si
 void story_decision(struct conductor *c, const struct control_input *in, const struct control_output *out,
                     const char *target)
 {
-    struct flight_record r = make(FLIGHT_DECISION, action_name(out->action), out->why);
+    struct flight_record r = flight_record_make(FLIGHT_DECISION, action_name(out->action), out->why);
 
     describe_inputs(in, r.detail, sizeof r.detail);
     if (out->action == CONTROL_TRANSFER) {
@@ -207,7 +199,7 @@ static const char *origin_text(enum op_origin origin)
 void story_sequencer(struct conductor *c, enum flight_kind kind, const char *err)
 {
     const struct msg_node_result *res = c->story.answer;
-    struct flight_record r = make(kind, "", err != NULL ? err : "");
+    struct flight_record r = flight_record_make(kind, "", err != NULL ? err : "");
 
     r.duration_us = (c->now_ns - c->op.begun_ns) / 1000;
     r.code = err != NULL ? (res != NULL && res->rc != NODE_OK ? (int32_t)res->rc : -1) : 0;
@@ -223,7 +215,7 @@ void story_sequencer(struct conductor *c, enum flight_kind kind, const char *err
 void story_transfer(struct conductor *c, int rc, const char *text)
 {
     const char *id = c->op.target.target_id;
-    struct flight_record r = make(FLIGHT_TRANSFER, *id != '\0' ? id : "the most up-to-date voter", text);
+    struct flight_record r = flight_record_make(FLIGHT_TRANSFER, *id != '\0' ? id : "the most up-to-date voter", text);
 
     r.code = rc;
     r.duration_us = (c->now_ns - c->op.begun_ns) / 1000;
@@ -233,8 +225,8 @@ void story_transfer(struct conductor *c, int rc, const char *text)
 
 void story_taken_over(struct conductor *c, bool seen)
 {
-    struct flight_record r =
-        make(FLIGHT_TAKEN_OVER, c->op.target.target_id, seen ? "" : "no other node was seen sequencing in time");
+    struct flight_record r = flight_record_make(FLIGHT_TAKEN_OVER, c->op.target.target_id,
+                                                seen ? "" : "no other node was seen sequencing in time");
 
     r.code = seen ? 0 : OC_EDEADLINE;
     r.duration_us = (c->now_ns - c->op.begun_ns) / 1000;
@@ -253,7 +245,7 @@ void story_head(struct conductor *c, const struct msg_head_event *m)
     if (m->kind >= sizeof names / sizeof names[0])
         return;
     (void)snprintf(text, sizeof text, "consensus head %" PRIu64 ", from %" PRIu64, m->head.number, m->from_number);
-    r = make(FLIGHT_HEAD, names[m->kind], text);
+    r = flight_record_make(FLIGHT_HEAD, names[m->kind], text);
     r.head = m->block;
     put(c, &r);
 }
@@ -275,7 +267,7 @@ void story_request(struct conductor *c, const struct msg_admin *a)
         [ADMIN_RESTART_WORKER] = "restart worker",
     };
     bool known = a->verb < sizeof names / sizeof names[0] && names[a->verb] != NULL;
-    struct flight_record r = make(FLIGHT_OPERATOR, known ? names[a->verb] : "unknown request", a->id);
+    struct flight_record r = flight_record_make(FLIGHT_OPERATOR, known ? names[a->verb] : "unknown request", a->id);
 
     if (a->verb == ADMIN_OVERRIDE)
         flight_copy_text(r.text, sizeof r.text, a->flag != 0 ? "on" : "off");
@@ -284,7 +276,7 @@ void story_request(struct conductor *c, const struct msg_admin *a)
 
 void story_refusal(struct conductor *c, int rc, const char *text)
 {
-    struct flight_record r = make(FLIGHT_OPERATOR, "", text);
+    struct flight_record r = flight_record_make(FLIGHT_OPERATOR, "", text);
 
     r.code = rc;
     put(c, &r);
@@ -298,7 +290,7 @@ void story_note(struct conductor *c, const struct msg_note *m)
     note.request[sizeof note.request - 1] = '\0';
     note.params[sizeof note.params - 1] = '\0';
     note.text[sizeof note.text - 1] = '\0';
-    r = make(FLIGHT_OPERATOR, note.request, note.rc == 0 ? note.params : note.text);
+    r = flight_record_make(FLIGHT_OPERATOR, note.request, note.rc == 0 ? note.params : note.text);
     flight_copy_text(r.detail, sizeof r.detail, note.params);
     r.code = note.rc;
     put(c, &r);

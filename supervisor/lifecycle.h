@@ -79,7 +79,4 @@ struct life_limits {
 /* The time allowed in `state`; 0 when it has no limit (BACKOFF's comes from backoff.h). */
 uint64_t lifecycle_limit_ms(const struct life_limits *limits, enum lifecycle_state state);
 
-/* "down", "spawning", …; for logs. */
-const char *lifecycle_state_name(enum lifecycle_state state);
-
 #endif

@@ -8,17 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static struct flight_record make(enum flight_kind kind, const char *subject, const char *text)
-{
-    struct flight_record r;
-
-    memset(&r, 0, sizeof r);
-    r.kind = kind;
-    flight_copy_text(r.subject, sizeof r.subject, subject);
-    flight_copy_text(r.text, sizeof r.text, text);
-    return r;
-}
-
 void runtime_story_open(struct runtime *rt, uint64_t now_ns)
 {
     char path[sizeof rt->opts->storage_dir + SERVER_ID_SIZE + sizeof FLIGHT_FILE_SUFFIX];
@@ -31,14 +20,14 @@ void runtime_story_open(struct runtime *rt, uint64_t now_ns)
         return;
     }
     rt->broker.flight_fd = recorder_fd(rt->recorder);
-    r = make(FLIGHT_STARTED, rt->opts->server_id, recorder_before(rt->recorder));
+    r = flight_record_make(FLIGHT_STARTED, rt->opts->server_id, recorder_before(rt->recorder));
     (void)snprintf(r.detail, sizeof r.detail, "version %s", options_version());
     recorder_put(rt->recorder, now_ns, &r);
 }
 
 void runtime_story_end(struct runtime *rt, uint64_t now_ns, enum flight_kind kind, int exit_code, const char *why)
 {
-    struct flight_record r = make(kind, rt->opts->server_id, why);
+    struct flight_record r = flight_record_make(kind, rt->opts->server_id, why);
 
     r.code = exit_code;
     recorder_put(rt->recorder, now_ns, &r);
@@ -48,7 +37,7 @@ void runtime_story_end(struct runtime *rt, uint64_t now_ns, enum flight_kind kin
 
 static void tell_up(struct runtime *rt, const struct child *c, uint64_t now_ns)
 {
-    struct flight_record r = make(FLIGHT_PROCESS_UP, c->name, "");
+    struct flight_record r = flight_record_make(FLIGHT_PROCESS_UP, c->name, "");
 
     r.count = (uint64_t)c->pid;
     r.duration_us = (now_ns - rt->lives[c - rt->children].spawned_ns) / 1000;
@@ -70,7 +59,7 @@ static void tell_down(struct runtime *rt, const struct child *c, uint64_t now_ns
                    : c->fault ? ": "
                               : "",
                    asked || !c->fault ? "" : c->fault);
-    r = make(FLIGHT_PROCESS_DOWN, c->name, text);
+    r = flight_record_make(FLIGHT_PROCESS_DOWN, c->name, text);
     r.count = (uint64_t)life->pid;
     r.code = c->exit_signal != 0 ? -c->exit_signal : c->exit_code;
     r.duration_us = (now_ns - life->spawned_ns) / 1000;
@@ -99,7 +88,8 @@ void runtime_story_changed(struct runtime *rt, const struct child *c, enum lifec
     case LIFE_BACKOFF:
     case LIFE_FAILED:
         if (old != LIFE_REAPED || c->state == LIFE_FAILED) {
-            r = make(FLIGHT_PROCESS_DOWN, c->name, c->state == LIFE_FAILED ? "given up on" : "it could not be started");
+            r = flight_record_make(FLIGHT_PROCESS_DOWN, c->name,
+                                   c->state == LIFE_FAILED ? "given up on" : "it could not be started");
             flight_copy_text(r.detail, sizeof r.detail, c->reason);
             recorder_put(rt->recorder, now_ns, &r);
         }

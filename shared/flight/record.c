@@ -67,6 +67,17 @@ void flight_copy_text(char *dst, size_t size, const char *text)
     dst[end] = '\0';
 }
 
+struct flight_record flight_record_make(enum flight_kind kind, const char *subject, const char *text)
+{
+    struct flight_record r;
+
+    memset(&r, 0, sizeof r);
+    r.kind = kind;
+    flight_copy_text(r.subject, sizeof r.subject, subject);
+    flight_copy_text(r.text, sizeof r.text, text);
+    return r;
+}
+
 size_t flight_slot_of(uint64_t sequence)
 {
     return (size_t)((sequence - 1) % FLIGHT_SLOTS);

@@ -83,6 +83,9 @@ bool flight_record_is_valid(const struct flight_record *r);
  * half of a UTF-8 character. */
 void flight_copy_text(char *dst, size_t size, const char *text);
 
+/* A record of `kind` with its texts, cut as above; all else is zero. */
+struct flight_record flight_record_make(enum flight_kind kind, const char *subject, const char *text);
+
 /* Where a record is in file and ring. */
 size_t flight_slot_of(uint64_t sequence);
 

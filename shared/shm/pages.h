@@ -76,6 +76,8 @@ enum lifecycle_state {
     LIFE_FAILED,
     LIFE_STATE_COUNT
 };
+/* "down", "spawning", …; "unknown" for what is none. */
+const char *lifecycle_state_name(enum lifecycle_state state);
 
 struct page_child {
     uint32_t state; /* enum lifecycle_state */
