@@ -224,7 +224,7 @@ static void judge(struct commits *c, const struct payload_view *payload, uint64_
     if (verdict->answer == JUDGE_GAP)
         (void)outlook_adopt_head(c->node, &c->outlook); /* op-node's next try may fit */
     if (verdict->answer == JUDGE_REPLACE_ACKED) {
-        c->conflict.seen = false;
+        judge_note_given_up(&c->conflict, in.tail, verdict->proposal.truncate_height);
         outlook_tell(c->node, &c->outlook, HEAD_REPLACED, &in.block);
         LOG_WARN("Replacing acknowledged blocks: op-node abandoned them again after it was given them",
                  LOG_U("from_height", verdict->proposal.truncate_height), LOG_HASH("new_head", in.block.hash));

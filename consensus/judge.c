@@ -96,19 +96,37 @@ static void propose(const struct judge_input *in, struct judge_verdict *v, enum 
 
 void judge_note_conflict(struct judge_conflict *c, uint64_t term, const struct block_id *head, uint64_t now_ns)
 {
-    if (!c->seen || c->term != term || !same_block(&c->head, head))
-        *c = (struct judge_conflict){.seen = true, .term = term, .head = *head, .at_ns = now_ns};
+    if (c->seen && c->term == term && same_block(&c->head, head))
+        return;
+    c->seen = true;
+    c->term = term;
+    c->head = *head;
+    c->at_ns = now_ns;
+    c->given_back_ns = 0;
 }
 
-void judge_note_refused(struct judge_conflict *c, const uint8_t hash[HASH_SIZE])
+static void remember(struct judge_conflict *c, const uint8_t hash[HASH_SIZE])
 {
-    if (c->given_back_ns != 0)
-        return;
     if (c->refused_count == JUDGE_REFUSED_MAX)
         memmove(c->refused[0], c->refused[1], (JUDGE_REFUSED_MAX - 1) * sizeof c->refused[0]);
     else
         c->refused_count++;
     memcpy(c->refused[c->refused_count - 1], hash, HASH_SIZE);
+}
+
+void judge_note_refused(struct judge_conflict *c, const uint8_t hash[HASH_SIZE])
+{
+    if (c->given_back_ns == 0)
+        remember(c, hash);
+}
+
+void judge_note_given_up(struct judge_conflict *c, const struct tail *tail, uint64_t from_height)
+{
+    c->seen = false;
+    c->given_back_ns = 0;
+    for (unsigned i = 0; i < tail->count; i++)
+        if (tail->blocks[i].block.number >= from_height)
+            remember(c, tail->blocks[i].block.hash);
 }
 
 void judge_note_permit(struct judge_permit *p, struct judge_conflict *c, const struct msg_permit *msg, uint64_t now_ns)
@@ -126,7 +144,8 @@ static bool has_permit(const struct judge_input *in)
     return in->permit.granted && in->permit.term == in->term && in->received_ns > in->permit.granted_ns;
 }
 
-/* This very block, before op-node had the displaced ones back: perhaps a request that was long under way. */
+/* This very block, before op-node had the displaced ones back, or it is one of those that op-node left in an earlier
+ * conflict: perhaps a request that was long under way. */
 static bool was_refused(const struct judge_input *in)
 {
     for (unsigned i = 0; i < in->conflict.refused_count; i++)

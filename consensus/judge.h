@@ -49,10 +49,10 @@ enum ack_state ackbook_get(const struct ackbook *b, uint64_t term, const uint8_t
 /* op-node gives one commit so long, with all its tries: what comes later was built after op-node had the
  * consensus head again. */
 #define JUDGE_SETTLE_NS UINT64_C(1000000000)
-/* … but the very block that was refused before may be a request that was long under way: it counts only after so
- * long. */
+/* … but the very block that was refused or given up before may be a request that was long under way: it counts only
+ * after so long. */
 #define JUDGE_REPEAT_NS UINT64_C(5000000000)
-#define JUDGE_REFUSED_MAX 8
+#define JUDGE_REFUSED_MAX 64
 
 struct judge_permit {
     bool granted;
@@ -68,13 +68,15 @@ struct judge_conflict {
     uint64_t at_ns;
     uint64_t given_back_ns; /* when op-node was known to have that head again; 0: not yet */
     unsigned refused_count;
-    uint8_t refused[JUDGE_REFUSED_MAX][HASH_SIZE]; /* until then */
+    uint8_t refused[JUDGE_REFUSED_MAX][HASH_SIZE]; /* until then, and in the conflicts before; the newest ones */
 };
 
 /* A payload was refused at now_ns because op-node left `head`. */
 void judge_note_conflict(struct judge_conflict *c, uint64_t term, const struct block_id *head, uint64_t now_ns);
 /* Then: which payload that was. */
 void judge_note_refused(struct judge_conflict *c, const uint8_t hash[HASH_SIZE]);
+/* It ended: acknowledged blocks from that height on were given up. Requests for them may still be under way. */
+void judge_note_given_up(struct judge_conflict *c, const struct tail *tail, uint64_t from_height);
 /* A permit came, or was taken away. */
 void judge_note_permit(struct judge_permit *p, struct judge_conflict *c, const struct msg_permit *msg, uint64_t now_ns);
 

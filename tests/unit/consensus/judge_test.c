@@ -182,6 +182,36 @@ static void acknowledged_ones_go_only_the_second_time(void **state)
     assert_int_equal(in.conflict.given_back_ns, 0);
 }
 
+/* Of two requests that were long under way the first begins a conflict; the second one is no proof that op-node left
+ * the blocks again, if it was refused or given up in an earlier conflict. */
+static void late_duplicates_prove_nothing(void **state)
+{
+    (void)state;
+    struct judge_input in = question(102, 2, 1);
+    struct block_id head;
+    tail_head(&the_tail, &head);
+    judge_note_conflict(&in.conflict, TERM, &head, 1000);
+    judge_note_refused(&in.conflict, in.block.hash);
+    struct msg_permit permit = {.term = TERM, .verb = PERMIT_GRANTED, .looked_mono_ns = 1050, .head = head};
+    judge_note_permit(&in.permit, &in.conflict, &permit, 1100);
+    judge_note_given_up(&in.conflict, &the_tail, 103);
+    assert_false(in.conflict.seen);
+    judge_note_conflict(&in.conflict, TERM, &head, 2000);
+    judge_note_refused(&in.conflict, make_block(102, 7).hash);
+    permit.looked_mono_ns = 2050;
+    judge_note_permit(&in.permit, &in.conflict, &permit, 2100);
+    in.received_ns = 2100 + JUDGE_SETTLE_NS + 1;
+    assert_int_equal(ask(&in).answer, JUDGE_WAIT);
+    memcpy(in.block.hash, make_block(102, 8).hash, HASH_SIZE); /* this one is new */
+    assert_int_equal(ask(&in).answer, JUDGE_REPLACE_ACKED);
+    for (unsigned i = 0; i < the_tail.count; i++) {
+        bool remembered = false;
+        for (unsigned k = 0; k < in.conflict.refused_count; k++)
+            remembered |= memcmp(in.conflict.refused[k], the_tail.blocks[i].block.hash, HASH_SIZE) == 0;
+        assert_int_equal(remembered, the_tail.blocks[i].block.number >= 103);
+    }
+}
+
 static void gaps_and_other_branches(void **state)
 {
     (void)state;
@@ -392,6 +422,7 @@ int main(void)
         cmocka_unit_test_setup(replaces_what_nobody_was_told_of, setup),
         cmocka_unit_test_setup(waits_for_a_rival_under_way, setup),
         cmocka_unit_test_setup(acknowledged_ones_go_only_the_second_time, setup),
+        cmocka_unit_test_setup(late_duplicates_prove_nothing, setup),
         cmocka_unit_test_setup(gaps_and_other_branches, setup),
         cmocka_unit_test_setup(the_first_head, setup),
         cmocka_unit_test_setup(not_while_not_leading, setup),
