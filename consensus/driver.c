@@ -268,9 +268,9 @@ void driver_disk_failed(struct driver *d, int rc, const char *what)
     driver_fail(d, rc, what);
 }
 
-void driver_set_campaign_last(struct driver *d, bool campaign_last)
+void driver_set_turn(struct driver *d, enum driver_turn turn)
 {
-    d->options.campaign_last = campaign_last;
+    d->options.turn = turn;
 }
 
 struct driver_view driver_view(const struct driver *d)

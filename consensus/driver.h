@@ -92,6 +92,13 @@ struct driver_io {
     void (*failed)(void *ctx, int rc, const char *why);
 };
 
+/* When a node asks for votes after the leader was lost; an operator's transfer to it waits for nothing. */
+enum driver_turn {
+    DRIVER_TURN_FIRST, /* at once: it is ready to sequence */
+    DRIVER_TURN_LATER, /* after those: not ready, or a witness, it hands leadership on */
+    DRIVER_TURN_LAST,  /* after all others: paused, it would lead without sequencing */
+};
+
 struct driver_options {
     uint64_t self_id;
     char self_address[MEMBER_ADDRESS_SIZE];
@@ -102,7 +109,7 @@ struct driver_options {
     uint64_t trailing_entries;     /* kept behind a snapshot for slow followers … */
     uint64_t trailing_bytes;       /* … but no more bytes than this */
     uint64_t random_seed;
-    bool campaign_last; /* witness, paused: let others go first (grace period) */
+    enum driver_turn turn; /* until driver_set_turn */
 };
 
 /* What was found on disk. Entries are contiguous from first_index; references pass over. */
@@ -143,7 +150,7 @@ void driver_disk_failed(struct driver *d, int rc, const char *what);
 void driver_peer_gone(struct driver *d, uint64_t now_ms, uint64_t peer_id);
 void driver_peer_progress(struct driver *d, uint64_t now_ms, uint64_t peer_id);
 void driver_peer_connected(struct driver *d, uint64_t now_ms, uint64_t peer_id);
-void driver_set_campaign_last(struct driver *d, bool campaign_last);
+void driver_set_turn(struct driver *d, enum driver_turn turn);
 
 /* ---- requests ---- */
 

@@ -134,6 +134,8 @@ void driver_membership_from(const struct raft_configuration *c, uint64_t index, 
 
 /* driver_timing.c */
 bool driver_is_sole_voter(const struct membership *m, uint64_t id);
+/* The own disk ends with this now: perhaps it has as much again as was lost with a torn end. */
+void driver_note_durable(struct driver *d, uint64_t term, uint64_t index);
 bool driver_withholds_votes(const struct driver *d);
 bool driver_lost_tail_is_open(const struct driver *d);
 void driver_note_state(struct driver *d, bool became_leader);

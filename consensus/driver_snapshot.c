@@ -156,6 +156,7 @@ static void installed(struct driver *d, struct snapshot *s)
         return;
     }
     driver_step_or_fail(d, &event, "snapshot installed");
+    driver_note_durable(d, s->term, s->index);
 }
 
 void driver_snapshot_durable(struct driver *d, uint64_t now_ms, struct snapshot *s)

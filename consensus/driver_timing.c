@@ -12,10 +12,12 @@ static uint64_t cadence_ms(const struct driver *d)
     return ms > 0 ? ms : 1;
 }
 
-/* A node that should go last asks for votes only after the others had this long. */
+/* How long the others have before this node asks for votes. It knows the leader to be lost at most one election
+ * timeout before they do, and they may draw up to two. */
 static uint64_t grace_ms(const struct driver *d)
 {
-    return UINT64_C(2) * d->options.election_timeout_ms;
+    static const unsigned TIMEOUTS[] = {[DRIVER_TURN_FIRST] = 0, [DRIVER_TURN_LATER] = 2, [DRIVER_TURN_LAST] = 6};
+    return (uint64_t)TIMEOUTS[d->options.turn] * d->options.election_timeout_ms;
 }
 
 bool driver_lost_tail_is_open(const struct driver *d)
@@ -23,11 +25,17 @@ bool driver_lost_tail_is_open(const struct driver *d)
     return d->lost_tail_index > 0 && (d->leaderless_ms == 0 || d->now_ms - d->leaderless_ms < LOST_TAIL_PATIENCE_MS);
 }
 
+void driver_note_durable(struct driver *d, uint64_t term, uint64_t index)
+{
+    if (term > d->lost_tail_term || (term == d->lost_tail_term && index >= d->lost_tail_index))
+        d->lost_tail_index = 0;
+}
+
 bool driver_withholds_votes(const struct driver *d)
 {
     if (driver_lost_tail_is_open(d))
         return true;
-    return d->options.campaign_last && d->leaderless_ms > 0 && d->now_ms - d->leaderless_ms < grace_ms(d);
+    return d->leaderless_ms > 0 && d->now_ms - d->leaderless_ms < grace_ms(d);
 }
 
 void driver_note_state(struct driver *d, bool became_leader)
@@ -147,7 +155,7 @@ void driver_peer_gone(struct driver *d, uint64_t now_ms, uint64_t peer_id)
         if (m->role == MEMBER_VOTER && m->id != peer_id && m->id < d->options.self_id)
             rank++;
     }
-    if (d->options.campaign_last)
+    if (d->options.turn != DRIVER_TURN_FIRST)
         rank += d->latest.count;
     d->early.leader_id = peer_id;
     d->early.tries = 0;
@@ -212,9 +220,7 @@ void driver_entries_durable(struct driver *d, uint64_t now_ms, uint64_t index)
         return;
     event.persisted_entries.index = index;
     driver_step_or_fail(d, &event, "entries durable");
-    uint64_t term = driver_term_of(d, index);
-    if (term > d->lost_tail_term || (term == d->lost_tail_term && index >= d->lost_tail_index))
-        d->lost_tail_index = 0; /* we have at least as much again */
+    driver_note_durable(d, driver_term_of(d, index), index);
     if (!d->failed)
         driver_leave(d);
 }

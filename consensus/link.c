@@ -175,13 +175,6 @@ static int release_hold(struct node *n)
     return 0;
 }
 
-static void take_self_record(struct node *n, const struct msg_self_record *record)
-{
-    peers_set_record(n->peers, record);
-    if (n->driver)
-        driver_set_campaign_last(n->driver, n->config.witness || record->reason != READY_OK);
-}
-
 /* The file is beside the storage directory, whose lock keeps other processes of this name away. */
 static void take_flight(struct link *l, int fd)
 {
@@ -229,7 +222,7 @@ static int on_supervisor_message(void *ctx, struct chan_msg *msg)
         commits_set_permit(n->commits, msg->body);
         return 0;
     case MSG_SELF_RECORD:
-        take_self_record(n, msg->body);
+        node_take_self_record(n, msg->body);
         return 0;
     case MSG_RELEASE_HOLD:
         return release_hold(n);

@@ -193,7 +193,7 @@ static int start_driver(struct node *n, const char *address)
         .snapshot_interval_ms = n->config.snapshot_interval_ms,
         .trailing_entries = n->config.trailing_logs,
         .trailing_bytes = TRAILING_BYTES,
-        .campaign_last = n->config.witness != 0,
+        .turn = DRIVER_TURN_LAST, /* its supervisor may be about to say that it is paused */
     };
     const struct driver_io io = node_driver_io(n);
     snprintf(options.self_address, sizeof options.self_address, "%s", address);

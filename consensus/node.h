@@ -64,6 +64,8 @@ void node_exit(struct node *n, int code);
 
 /* Hands a disk's completion on; takes event->snapshot. Only with a driver. */
 void node_take_disk_event(struct node *n, const struct storage_event *event);
+/* What the supervisor says of this node: for the peers, and for when it asks for votes. */
+void node_take_self_record(struct node *n, const struct msg_self_record *record);
 /* Does what is due; cheap when early. Next at node_deadline_ms (UINT64_MAX: never). */
 void node_tick(struct node *n);
 uint64_t node_deadline_ms(const struct node *n);

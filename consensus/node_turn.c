@@ -68,6 +68,20 @@ void node_take_disk_event(struct node *n, const struct storage_event *event)
     }
 }
 
+static enum driver_turn turn_of(const struct msg_self_record *record)
+{
+    if (record->paused || record->reason == READY_STOPPED)
+        return DRIVER_TURN_LAST;
+    return record->reason == READY_OK ? DRIVER_TURN_FIRST : DRIVER_TURN_LATER;
+}
+
+void node_take_self_record(struct node *n, const struct msg_self_record *record)
+{
+    peers_set_record(n->peers, record);
+    if (n->driver)
+        driver_set_turn(n->driver, turn_of(record));
+}
+
 void node_tick(struct node *n)
 {
     uint64_t now = clock_mono_ns();

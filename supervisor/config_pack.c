@@ -51,7 +51,6 @@ void config_pack_consensus(const struct options *opts, uint32_t incarnation, str
     ret->bind_port = opts->consensus_port;
     ret->bootstrap = opts->raft_bootstrap;
     ret->election_timeout_ms = (uint32_t)opts->election_timeout_ms;
-    ret->witness = opts->raft_witness;
     ret->snapshot_interval_ms = opts->snapshot_interval_ms;
     ret->snapshot_threshold = opts->snapshot_threshold;
     ret->trailing_logs = opts->trailing_logs;

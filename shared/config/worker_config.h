@@ -34,7 +34,6 @@ struct config_consensus {
     uint32_t bind_port;                /* 0 = the system picks */
     uint32_t bootstrap;
     uint32_t election_timeout_ms;
-    uint32_t witness;
     uint64_t snapshot_interval_ms;
     uint64_t snapshot_threshold; /* entries since the last snapshot */
     uint64_t trailing_logs;

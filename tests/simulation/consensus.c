@@ -252,6 +252,7 @@ static void start_driver(struct host *h)
                                      .snapshot_interval_ms = 5000,
                                      .trailing_entries = dice_below(&w->dice, 30),
                                      .trailing_bytes = 1 << 16,
+                                     .turn = DRIVER_TURN_LAST,
                                      .random_seed = dice_below(&w->dice, NEVER)};
     io.apply = on_apply;
     io.restore = on_restore;
@@ -378,7 +379,6 @@ static void run_disk(struct host *h)
 
 static void take_supervisor_letter(struct node *n, const struct chan_msg *msg)
 {
-    const struct msg_self_record *record = msg->body;
     switch (msg->type) {
     case MSG_TRANSFER:
         transfer_request(n->transfer, msg);
@@ -390,9 +390,7 @@ static void take_supervisor_letter(struct node *n, const struct chan_msg *msg)
         commits_set_permit(n->commits, msg->body);
         break;
     case MSG_SELF_RECORD:
-        peers_set_record(n->peers, record);
-        if (n->driver != NULL)
-            driver_set_campaign_last(n->driver, record->reason != READY_OK);
+        node_take_self_record(n, msg->body);
         break;
     case MSG_STOP_RAFT:
         n->is_stopped = n->is_dirty = true;

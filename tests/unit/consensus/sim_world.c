@@ -109,7 +109,8 @@ void sim_node_start(struct sim *s, struct sim_node *n)
                                      .trailing_entries = sim_random(s, 20),
                                      .trailing_bytes = 1 << 16,
                                      .random_seed = sim_random(s, UINT64_MAX),
-                                     .campaign_last = sim_chance(s, 15)};
+                                     .turn =
+                                         sim_chance(s, 85) ? DRIVER_TURN_FIRST : (enum driver_turn)sim_random(s, 3)};
     struct driver_io io = {.ctx = n,
                            .save_term_vote = on_save,
                            .append = on_append,
