@@ -1,4 +1,5 @@
 /* What must hold in every run. */
+#include "consensus/confcodec.h"
 #include "consensus/proposal.h"
 #include "tests/simulation/world.h"
 
@@ -36,8 +37,10 @@ static void check_majority(struct host *h, uint64_t index, uint64_t term)
         const struct member *m = &v.membership->members[i];
         if (m->role != MEMBER_VOTER)
             continue;
+        const struct host *who = world_find_id(w, m->id);
         voters++;
-        have += sim_disk_has(&w->hosts[m->id - 1].storage.disk, index, term);
+        /* A machine that was replaced had what it acknowledged. */
+        have += sim_disk_has(who->raft_id == m->id ? &who->storage.disk : &who->lost_disk, index, term);
     }
     if (have <= voters / 2)
         world_fail(w, "%s applied entry %" PRIu64 " of term %" PRIu64 " that only %u of %u voters have",
@@ -66,6 +69,11 @@ void check_applied(struct host *h, uint64_t index, uint64_t term, struct entry *
     const char *wrong = fates_note_applied(&w->fates, index, term, e, h->node->window);
     if (wrong != NULL)
         world_fail(w, "%s, entry %" PRIu64 ": %s", h->options.server_id, index, wrong);
+    if (entry_type(e) == ENTRY_CHANGE && index > w->committed.index) {
+        if (confcodec_decode(entry_payload(e), entry_len(e), &w->committed) != 0)
+            world_fail(w, "%s applied a configuration that cannot be read", h->options.server_id);
+        w->committed.index = index;
+    }
     if (v.state == RAFT_ROLE_LEADER && term == v.term)
         check_majority(h, index, term);
 }
@@ -90,7 +98,7 @@ void check_view(struct host *h)
                    h->storage.disk.term);
     if (v.state != RAFT_ROLE_LEADER)
         return;
-    const char *wrong = fates_note_leader(&w->fates, v.term, h->index + 1);
+    const char *wrong = fates_note_leader(&w->fates, v.term, h->raft_id);
     if (wrong != NULL)
         world_fail(w, "%s leads term %" PRIu64 ": %s", h->options.server_id, v.term, wrong);
 }
@@ -149,14 +157,21 @@ void check_started(struct host *h, uint32_t block)
 
 const char *check_settled(struct world *w)
 {
+    if (operator_is_busy(w))
+        return "a change of the membership is not done";
+
     unsigned active = 0, leaders = 0;
     uint64_t chain = w->blocks[w->last_acked].id.number;
     for (unsigned i = 0; i < w->host_count; i++) {
         struct host *h = &w->hosts[i];
-        if (!h->cons.up || h->node->driver == NULL || !h->opnode.up)
+        if (world_member(h) == NULL)
+            continue;
+        if (!h->cons.up || h->node->driver == NULL || (!h->witness && !h->opnode.up))
             return "not everything is up";
         struct driver_view v = node_view(h->node);
         leaders += v.leader_ready;
+        if (h->witness)
+            continue;
         active += h->opnode.active;
         if (h->opnode.active && !v.leader_ready)
             return "a node sequences and does not lead";

@@ -66,16 +66,19 @@ void storage_save_snapshot(struct storage *s, struct snapshot *snapshot, uint64_
 
 /* ---- in place of the peers ---- */
 
-static bool is_host(const struct world *w, uint64_t id)
+/* Who is reached under that id: an emptied machine is not who it was. */
+static struct host *reached_as(const struct peers *p, uint64_t id)
 {
-    return id > 0 && id <= w->host_count;
+    struct host *h = world_find_id(p->host->world, id);
+    return h != NULL && h->raft_id == id ? h : NULL;
 }
 
 void peers_send(struct peers *p, uint64_t id, const struct wire_msg *msg)
 {
     struct world *w = p->host->world;
-    if (is_host(w, id))
-        network_send(&w->network, w->now_ms, p->host->index, (unsigned)(id - 1), msg);
+    const struct host *to = reached_as(p, id);
+    if (to != NULL)
+        network_send(&w->network, w->now_ms, p->host->index, to->index, msg);
 }
 
 void peers_set_record(struct peers *p, const struct msg_self_record *record)
@@ -85,12 +88,14 @@ void peers_set_record(struct peers *p, const struct msg_self_record *record)
     p->told[self].valid = true;
     p->told[self].record = *record;
     p->told[self].at_ms = w->now_ms;
+    p->told[self].raft_id = p->host->raft_id;
     for (unsigned i = 0; i < w->host_count; i++) {
         struct peers *to = &w->hosts[i].peers;
         if (i == self || w->network.cut[self][i] || to->coming[self].valid)
             continue;
         to->coming[self].valid = true;
         to->coming[self].record = *record;
+        to->coming[self].raft_id = p->host->raft_id;
         to->coming[self].at_ms = w->now_ms + 1 + dice_below(&w->dice, 4);
     }
 }
@@ -107,28 +112,31 @@ static void take_records(struct host *h)
         h->peers.told[i] = h->peers.coming[i];
         h->peers.told[i].valid = true;
         h->peers.contact_ms[i] = w->now_ms;
+        h->peers.contact_id[i] = h->peers.told[i].raft_id;
     }
 }
 
 bool peers_get_record(const struct peers *p, uint64_t id, uint64_t now_ms, struct msg_self_record *ret_record,
                       uint64_t *ret_age_ms)
 {
-    if (!is_host(p->host->world, id) || !p->told[id - 1].valid)
+    const struct host *of = world_find_id(p->host->world, id);
+    if (of == NULL || !p->told[of->index].valid || p->told[of->index].raft_id != id)
         return false;
-    *ret_record = p->told[id - 1].record;
-    *ret_age_ms = now_ms - p->told[id - 1].at_ms;
+    *ret_record = p->told[of->index].record;
+    *ret_age_ms = now_ms - p->told[of->index].at_ms;
     return true;
 }
 
 uint64_t peers_contact_ms(const struct peers *p, uint64_t id)
 {
-    return is_host(p->host->world, id) ? p->contact_ms[id - 1] : 0;
+    const struct host *of = world_find_id(p->host->world, id);
+    return of != NULL && p->contact_id[of->index] == id ? p->contact_ms[of->index] : 0;
 }
 
 bool peers_is_connected(const struct peers *p, uint64_t id)
 {
-    return is_host(p->host->world, id) && world_is_connected(p->host->world, p->host->index, (unsigned)(id - 1)) &&
-           p->host->world->hosts[id - 1].cons.up;
+    const struct host *to = reached_as(p, id);
+    return to != NULL && world_is_connected(p->host->world, p->host->index, to->index) && to->cons.up;
 }
 
 uint64_t peers_queued_bytes(const struct peers *p, uint64_t id)
@@ -140,10 +148,11 @@ uint64_t peers_queued_bytes(const struct peers *p, uint64_t id)
 
 bool peers_get_cluster_id(const struct peers *p, uint64_t id, uint8_t ret_cluster_id[CLUSTER_ID_BYTES])
 {
-    (void)p;
-    (void)id;
-    (void)ret_cluster_id;
-    return false;
+    static const uint8_t NONE[CLUSTER_ID_BYTES];
+    if (!peers_is_connected(p, id))
+        return false;
+    memcpy(ret_cluster_id, reached_as(p, id)->storage.identity.cluster_id, CLUSTER_ID_BYTES);
+    return memcmp(ret_cluster_id, NONE, sizeof NONE) != 0;
 }
 
 void peers_set_cluster_id(struct peers *p, const uint8_t cluster_id[CLUSTER_ID_BYTES])
@@ -156,22 +165,6 @@ void peers_sync(struct peers *p, const struct membership *m)
 {
     (void)p;
     (void)m;
-}
-
-struct peer_probe *peer_probe_start(struct peers *p, const char *host_port, uint64_t timeout_ms, peer_probe_fn done,
-                                    void *ctx)
-{
-    (void)p;
-    (void)host_port;
-    (void)timeout_ms;
-    (void)done;
-    (void)ctx;
-    return NULL;
-}
-
-void peer_probe_cancel(struct peer_probe *probe)
-{
-    (void)probe;
 }
 
 /* ---- in place of the channels ---- */
@@ -279,8 +272,9 @@ void consensus_start(struct host *h)
     h->cons_page = (struct page_writer){.len = sizeof(struct page_consensus)};
     memset(h->peers.told, 0, sizeof h->peers.told);
     memset(h->peers.contact_ms, 0, sizeof h->peers.contact_ms);
+    memset(h->peers.contact_id, 0, sizeof h->peers.contact_id);
     memcpy(n->config.common.server_id, h->options.server_id, sizeof n->config.common.server_id);
-    n->raft_id = h->index + 1;
+    n->raft_id = h->raft_id;
     n->storage = &h->storage;
     n->peers = &h->peers;
     n->link = (struct link *)(void *)h;
@@ -320,7 +314,7 @@ void consensus_kill(struct host *h, bool peers_see_it)
         return;
     world_log(w, h, "consensus ends");
     transfer_free(n->transfer);
-    members_free(n->members);
+    members_free(n->members); /* with its probes */
     exports_free(n->exports);
     adopts_free(n->adopts);
     commits_free(n->commits);
@@ -338,7 +332,7 @@ void consensus_kill(struct host *h, bool peers_see_it)
     for (unsigned i = 0; peers_see_it && i < w->host_count; i++)
         if (i != h->index && w->hosts[i].cons.up && w->hosts[i].node->driver != NULL &&
             world_is_connected(w, i, h->index) && dice_chance(&w->dice, 70))
-            driver_peer_gone(w->hosts[i].node->driver, w->now_ms, h->index + 1);
+            driver_peer_gone(w->hosts[i].node->driver, w->now_ms, h->raft_id);
     supervisor_tell_worker(h, ROLE_CONSENSUS, false);
 }
 
@@ -359,7 +353,8 @@ void consensus_deliver(struct host *h, struct packet *p)
         return;
     }
     h->peers.contact_ms[p->from] = w->now_ms;
-    int rc = driver_receive(h->node->driver, w->now_ms, p->from + 1, &p->msg);
+    h->peers.contact_id[p->from] = w->hosts[p->from].raft_id;
+    int rc = driver_receive(h->node->driver, w->now_ms, w->hosts[p->from].raft_id, &p->msg);
     if (rc != 0)
         world_fail(w, "%s refused an honest message of kind %d: %d", h->options.server_id, (int)p->msg.kind, rc);
     free(p);
@@ -392,6 +387,10 @@ static void take_supervisor_letter(struct node *n, const struct chan_msg *msg)
     case MSG_SELF_RECORD:
         node_take_self_record(n, msg->body);
         break;
+    case MSG_RELEASE_HOLD:
+        n->storage->identity.fresh_bootstrap = false;
+        n->is_dirty = true;
+        break;
     case MSG_STOP_RAFT:
         n->is_stopped = n->is_dirty = true;
         driver_close(n->driver);
@@ -415,7 +414,10 @@ static void take_letters(struct host *h)
     while ((l = channel_take(h->world, &h->channels[RPC_TO_CONS])) != NULL) {
         struct chan_msg msg = {
             .type = l->type, .request_id = l->request_id, .body = l->body, .body_len = l->len, .fd = -1};
-        commits_request(h->node->commits, &msg, &ring);
+        if (l->type == MSG_MEMBER_OP)
+            members_request(h->node->members, &msg);
+        else
+            commits_request(h->node->commits, &msg, &ring);
         letter_free(l);
     }
 }
@@ -424,6 +426,7 @@ void consensus_step(struct host *h)
 {
     struct node *n = h->node;
     take_records(h);
+    probes_step(h);
     run_disk(h);
     take_letters(h);
     if (node_deadline_ms(n) <= h->world->now_ms)

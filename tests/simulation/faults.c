@@ -18,6 +18,7 @@ enum fault {
     FAULT_OPERATOR,
     FAULT_DISK,
     FAULT_L1,
+    FAULT_MEMBERS,
     FAULT_COUNT
 };
 
@@ -34,7 +35,11 @@ static struct dice *dice_of(struct world *w)
 
 static struct host *any_host(struct world *w)
 {
-    return &w->hosts[dice_below(dice_of(w), w->host_count)];
+    for (;;) {
+        struct host *h = &w->hosts[dice_below(dice_of(w), w->host_count)];
+        if (!h->absent)
+            return h;
+    }
 }
 
 bool faults_plan(struct world *w)
@@ -206,6 +211,9 @@ static void strike(struct world *w, enum fault fault)
     case FAULT_L1:
         reorg_l1(w);
         break;
+    case FAULT_MEMBERS:
+        operator_move(w);
+        break;
     case FAULT_COUNT:
         break;
     }
@@ -239,32 +247,52 @@ static void recover(struct host *h)
     o->hang_until_ms = o->refuse_until_ms = o->stop_hangs_until_ms = o->syncing_until_ms = o->deaf_until_ms = 0;
     if (!h->sup.up && h->sup.up_at_ms > now + 1000)
         h->sup.up_at_ms = now + dice_below(&h->world->dice, 1000);
-    if (!o->up && !h->managed && o->up_at_ms > now + 1000)
+    if (!o->up && !h->managed && !h->witness && o->up_at_ms > now + 1000)
         o->up_at_ms = now + dice_below(&h->world->dice, 1000);
     supervisor_admin(h, ADMIN_RESUME, "");
+}
+
+/* The voters, beginning with any of them. */
+static unsigned list_voters(struct world *w, struct host *ret[HOSTS_MAX])
+{
+    unsigned count = 0, first = (unsigned)dice_below(&w->dice, w->host_count);
+    for (unsigned i = 0; i < w->host_count; i++) {
+        struct host *h = &w->hosts[(first + i) % w->host_count];
+        const struct member *m = world_member(h);
+        if (m != NULL && m->role == MEMBER_VOTER)
+            ret[count++] = h;
+    }
+    return count;
 }
 
 /* A minority stays broken for good, and perhaps all op-nodes but one. */
 static void break_for_good(struct world *w)
 {
-    const unsigned count = w->host_count > 0 ? w->host_count : 1;
-    unsigned minority = (count - 1) / 2, first = (unsigned)dice_below(&w->dice, count);
+    struct host *voters[HOSTS_MAX], *last = NULL;
+    unsigned count = list_voters(w, voters), minority = (count - 1) / 2;
     unsigned broken = (unsigned)dice_below(&w->dice, minority + 1);
+    for (unsigned i = broken; i < count; i++)
+        if (!voters[i]->witness)
+            last = voters[i];
+    if (last == NULL)
+        return; /* nobody could sequence */
     for (unsigned i = 0; i < broken; i++) {
-        struct host *h = &w->hosts[(first + i) % count];
+        struct host *h = voters[i];
         if (dice_chance(&w->dice, 50)) {
             power_off(h, NEVER);
             continue;
         }
-        for (unsigned k = 0; k < count; k++) {
+        for (unsigned k = 0; k < w->host_count; k++) {
             w->network.cut[k][h->index] = k != h->index;
             w->network.cut[h->index][k] = k != h->index;
         }
     }
     if (dice_chance(&w->dice, 50))
         return;
-    for (unsigned i = broken; i + 1 < count; i++) {
-        struct opnode *o = &w->hosts[(first + i) % count].opnode;
+    for (unsigned i = broken; i < count; i++) {
+        struct opnode *o = &voters[i]->opnode;
+        if (voters[i] == last)
+            continue;
         if (dice_chance(&w->dice, 50))
             o->hang_until_ms = NEVER;
         else
@@ -279,7 +307,8 @@ void faults_calm(struct world *w, bool lasting)
     heal_links(w);
     set_weather(w, 0, 0, 1, 0);
     for (unsigned i = 0; i < w->host_count; i++)
-        recover(&w->hosts[i]);
-    if (lasting)
+        if (!w->hosts[i].absent)
+            recover(&w->hosts[i]);
+    if (lasting && !operator_is_busy(w))
         break_for_good(w);
 }

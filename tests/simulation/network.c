@@ -67,6 +67,19 @@ void packet_free(struct packet *p)
     free(p);
 }
 
+void network_drop_of(struct network *n, unsigned node)
+{
+    for (struct packet **at = &n->packets; *at != NULL;) {
+        struct packet *p = *at;
+        if (p->from != node && p->to != node) {
+            at = &p->next;
+            continue;
+        }
+        *at = p->next;
+        packet_free(p);
+    }
+}
+
 void network_drop_all(struct network *n)
 {
     while (n->packets != NULL) {

@@ -30,5 +30,7 @@ struct packet *network_take(struct network *n, uint64_t now_ms);
 void network_put_back(struct network *n, struct packet *p, uint64_t at_ms);
 void packet_free(struct packet *p);
 void network_drop_all(struct network *n);
+/* All that is under way from or to that node. */
+void network_drop_of(struct network *n, unsigned node);
 
 #endif

@@ -168,6 +168,8 @@ void rpc_step(struct host *h)
     while ((l = channel_take(h->world, &h->channels[CONS_TO_RPC])) != NULL) {
         if (l->type == MSG_COMMIT_RESULT)
             take_result(h, l->request_id, (const struct msg_commit_result *)(const void *)l->body);
+        else if (l->type == MSG_MEMBER_RESULT)
+            operator_answer(h, l->request_id, (const struct msg_member_result *)(const void *)l->body);
         letter_free(l);
     }
     for (unsigned i = 0; i < COMMITS_MAX; i++) {

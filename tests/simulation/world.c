@@ -2,6 +2,7 @@
 #include "tests/simulation/world.h"
 
 #include "consensus/confcodec.h"
+#include "consensus/identity.h"
 #include "shared/base/log.h"
 #include "tests/simulation/seams.h"
 
@@ -53,17 +54,52 @@ void world_log(struct world *w, const struct host *h, const char *format, ...)
     putchar('\n');
 }
 
+/* ---- who is who ---- */
+
+/* Raft ids count up by HOSTS_MAX with every disk that a host has had. */
+struct host *world_find_id(struct world *w, uint64_t raft_id)
+{
+    uint64_t index = (raft_id - 1) % HOSTS_MAX;
+    return raft_id > 0 && index < w->host_count && raft_id <= w->hosts[index].raft_id ? &w->hosts[index] : NULL;
+}
+
+const struct member *world_member(const struct host *h)
+{
+    return identity_find_id(&h->world->committed, h->raft_id);
+}
+
+void world_empty_disk(struct host *h)
+{
+    struct world *w = h->world;
+    world_log(w, h, "has an empty disk");
+    if (h->lost_id != 0)
+        sim_disk_free(&h->lost_disk);
+    h->lost_disk = h->storage.disk;
+    if (h->lost_disk.jobs == NULL)
+        h->lost_disk.jobs_end = &h->lost_disk.jobs;
+    h->lost_id = h->raft_id;
+    h->raft_id += HOSTS_MAX;
+    sim_disk_init(&h->storage.disk, &w->dice);
+    h->storage.disk.delay_ms_max = h->lost_disk.delay_ms_max;
+    memset(&h->storage.identity, 0, sizeof h->storage.identity);
+    network_drop_of(&w->network, h->index);
+    for (unsigned i = 0; i < w->host_count; i++)
+        w->hosts[i].peers.coming[h->index].valid = false;
+}
+
 /* ---- begin and end ---- */
 
-static void form_cluster(struct world *w)
+static void form_cluster(struct world *w, unsigned count)
 {
-    struct membership m = {.count = w->host_count};
-    for (unsigned i = 0; i < w->host_count; i++) {
-        m.members[i] = (struct member){.id = i + 1, .role = MEMBER_VOTER};
+    struct membership m = {.count = count, .index = 1};
+    for (unsigned i = 0; i < count; i++) {
+        m.members[i] = (struct member){.id = w->hosts[i].raft_id, .role = MEMBER_VOTER};
         snprintf(m.members[i].address, sizeof m.members[i].address, "%s@host:%u", w->hosts[i].options.server_id, i + 1);
     }
-    for (unsigned i = 0; i < w->host_count; i++) {
+    w->committed = m;
+    for (unsigned i = 0; i < count; i++) {
         struct sim_disk *d = &w->hosts[i].storage.disk;
+        memset(w->hosts[i].storage.identity.cluster_id, 1, sizeof w->hosts[i].storage.identity.cluster_id);
         struct entry *e = entry_new(ENTRY_CHANGE, 1, confcodec_len(&m));
         if (e == NULL)
             abort();
@@ -88,6 +124,7 @@ static void init_host(struct world *w, unsigned index)
     struct host *h = &w->hosts[index];
     h->world = w;
     h->index = index;
+    h->raft_id = index + 1;
     h->powered = true;
     h->managed = dice_chance(&w->dice, 50);
     snprintf(h->options.server_id, sizeof h->options.server_id, "n%u", index + 1);
@@ -96,7 +133,6 @@ static void init_host(struct world *w, unsigned index)
     h->options.min_peer_count = 1;
     h->options.window_payloads = 40 + dice_below(&w->dice, 60);
     h->storage.host = h->peers.host = h->opnode.host = h;
-    memset(h->storage.identity.cluster_id, 1, sizeof h->storage.identity.cluster_id);
     sim_disk_init(&h->storage.disk, &w->dice);
     h->storage.disk.delay_ms_max = 1;
     h->ring = calloc(1, RING_BYTES);
@@ -109,6 +145,31 @@ static void init_host(struct world *w, unsigned index)
     while (h->opnode.head > 0 && dice_chance(&w->dice, 20))
         h->opnode.head = w->blocks[h->opnode.head].parent;
     h->opnode.adopt_ms = NEVER;
+}
+
+static void make_witness(struct host *h)
+{
+    h->witness = h->options.raft_witness = true;
+    h->managed = false;
+    h->opnode.up_at_ms = NEVER;
+}
+
+/* In some runs one or two of the hosts are witnesses, and in some others hosts wait to join. */
+static void choose_roles(struct world *w)
+{
+    unsigned spares = dice_chance(&w->dice, 30) ? (unsigned)dice_below(&w->dice, w->host_count - 1) : 0;
+    unsigned count = w->host_count - spares;
+    if (count < 3)
+        count = 3;
+    if (dice_chance(&w->dice, 25))
+        make_witness(&w->hosts[dice_below(&w->dice, w->host_count)]);
+    if (w->host_count > 4 && dice_chance(&w->dice, 15))
+        make_witness(&w->hosts[dice_below(&w->dice, w->host_count)]);
+    for (unsigned i = count; i < w->host_count; i++) {
+        w->hosts[i].absent = true;
+        w->hosts[i].sup.up_at_ms = w->hosts[i].opnode.up_at_ms = NEVER;
+    }
+    form_cluster(w, count);
 }
 
 void world_init(struct world *w, uint64_t seed, bool verbose)
@@ -128,7 +189,7 @@ void world_init(struct world *w, uint64_t seed, bool verbose)
     begin_chain(w);
     for (unsigned i = 0; i < w->host_count; i++)
         init_host(w, i);
-    form_cluster(w);
+    choose_roles(w);
     if (dice_chance(&w->dice, 10)) /* one clock is wrong */
         w->hosts[dice_below(&w->dice, w->host_count)].clock_ms = dice_chance(&w->dice, 50) ? 3600000 : -3600000;
 }
@@ -139,6 +200,8 @@ void world_free(struct world *w)
     for (unsigned i = 0; i < w->host_count; i++) {
         supervisor_kill(&w->hosts[i]);
         sim_disk_free(&w->hosts[i].storage.disk);
+        if (w->hosts[i].lost_id != 0)
+            sim_disk_free(&w->hosts[i].lost_disk);
         free(w->hosts[i].ring);
     }
     fates_free(&w->fates);
@@ -178,11 +241,13 @@ static void restart(struct host *h, const char *why)
 static void step_host(struct host *h)
 {
     struct world *w = h->world;
+    if (h->absent)
+        return;
     w->running = h;
     if (!h->sup.up && h->sup.up_at_ms <= w->now_ms) {
         if (!h->powered) {
             h->powered = true;
-            h->opnode.up_at_ms = w->now_ms + dice_below(&w->dice, 300);
+            h->opnode.up_at_ms = h->witness ? NEVER : w->now_ms + dice_below(&w->dice, 300);
         }
         supervisor_start(h);
     }
@@ -208,6 +273,7 @@ void world_step(struct world *w)
     w->now_ms++;
     w->ticks = 0;
     deliver(w);
+    operator_step(w);
     for (unsigned i = 0; i < w->host_count; i++)
         step_host(&w->hosts[i]);
 }

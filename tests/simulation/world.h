@@ -71,12 +71,13 @@ struct storage {
 
 struct peers {
     struct host *host;
-    uint64_t contact_ms[HOSTS_MAX];
+    uint64_t contact_ms[HOSTS_MAX], contact_id[HOSTS_MAX];
     struct {
         bool valid;
-        uint64_t at_ms;
+        uint64_t at_ms, raft_id; /* raft_id: as who it said that */
         struct msg_self_record record;
     } told[HOSTS_MAX], coming[HOSTS_MAX]; /* by who says it */
+    struct peer_probe *probes;
 };
 
 /* A commit in rpcd. */
@@ -100,6 +101,9 @@ struct health;
 struct host {
     struct world *world;
     unsigned index;
+    uint64_t raft_id; /* another one with every emptied disk */
+    bool absent;      /* there is no such machine (yet, or any more) */
+    bool witness;
     bool powered;
     int64_t clock_ms; /* ahead of the others */
     bool managed;     /* op-node is the conductor's child */
@@ -114,6 +118,8 @@ struct host {
     /* consensus */
     struct node *node;
     struct storage storage;
+    struct sim_disk lost_disk; /* what it had before it was replaced by an empty one, as who */
+    uint64_t lost_id;
     struct peers peers;
     struct page_writer cons_page;
     uint64_t last_applied;
@@ -127,6 +133,18 @@ struct host {
     struct opnode opnode;
 };
 
+/* The operator who changes the membership: one change at a time, asked for until it is done. */
+struct operator
+{
+    enum { MOVE_NONE, MOVE_ADD, MOVE_ADD_STANDBY, MOVE_DEMOTE, MOVE_REMOVE, MOVE_REPLACE, MOVE_COUNT } move;
+    struct host *host;  /* whose membership it is about */
+    struct host *asked; /* NULL: nobody at present */
+    uint64_t request_id, give_up_ms, next_ms;
+    struct host *leaver; /* removed, to be switched off at leave_ms */
+    uint64_t leave_ms;
+    uint64_t moves[MOVE_COUNT]; /* done so far */
+};
+
 struct world {
     uint64_t seed;
     struct dice dice;
@@ -137,6 +155,8 @@ struct world {
     struct host hosts[HOSTS_MAX];
     struct network network;
     struct fates fates;
+    struct membership committed; /* the newest that was applied anywhere */
+    struct operator operator;
     unsigned gossip_loss_percent;
     uint64_t block_time_ms;
     bool late_duplicates;
@@ -162,7 +182,12 @@ uint64_t world_true_ms(const struct world *w); /* of the wall */
 uint64_t world_wall_ms(const struct world *w); /* as the running host's clock has it */
 /* Both directions. */
 bool world_is_connected(const struct world *w, unsigned a, unsigned b);
-struct host *world_find_name(struct world *w, const char *name);
+/* The host that is, or was, known by that id to Raft; NULL: none. */
+struct host *world_find_id(struct world *w, uint64_t raft_id);
+/* Takes part in the cluster by its newest committed membership, as the one it is now. */
+const struct member *world_member(const struct host *h);
+/* Its disk is replaced by an empty one. */
+void world_empty_disk(struct host *h);
 
 /* ---- blocks.c ---- */
 uint32_t block_new(struct world *w, uint32_t parent, uint64_t slot_ms);
@@ -200,6 +225,9 @@ void consensus_rpc_gone(struct host *h);
 /* The link between the two hosts works again after a break. */
 void consensus_reconnect(struct host *a, struct host *b);
 
+/* ---- probes.c ---- */
+void probes_step(struct host *h);
+
 /* ---- health.c ---- */
 void health_start(struct host *h);
 void health_kill(struct host *h);
@@ -231,6 +259,15 @@ void check_acknowledged(struct host *h, uint32_t block, uint64_t index);
 void check_started(struct host *h, uint32_t block);
 /* NULL when everybody agrees and one sequences; else what is missing. */
 const char *check_settled(struct world *w);
+
+/* ---- operator.c ---- */
+/* Perhaps begins a change of the membership that leaves a majority. */
+void operator_move(struct world *w);
+/* One millisecond. */
+void operator_step(struct world *w);
+/* Consensus answers. */
+void operator_answer(struct host *h, uint64_t request_id, const struct msg_member_result *result);
+bool operator_is_busy(const struct world *w);
 
 /* ---- faults.c ---- */
 /* Chooses this run's mix. True: only rpcd and healthd will fail. */
