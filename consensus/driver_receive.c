@@ -242,6 +242,10 @@ static void receive_append(struct driver *d, struct wire_msg *m, struct raft_mes
     /* The core would take its commit index back to the end of an append that lies before it. */
     if (a->prev_log_index + (e != NULL) < raft_commit_index(&d->raft))
         a->leader_commit = 0;
+    /* The core refuses an old term with the very index of the request, and 0 would mean success: to a leader of that
+     * term who leads again in this one. */
+    if (m->term < raft_current_term(&d->raft) && a->prev_log_index == 0)
+        a->prev_log_index = 1;
     if (e != NULL) {
         void *token = raft_malloc(8);
         if (token == NULL) {

@@ -228,6 +228,12 @@ static void an_append_of_an_old_term_gets_a_whole_answer(void **state)
     assert_int_equal(m->term, 5);
     assert_int_equal(m->append_result.rejected, 1);
     assert_int_equal(m->append_result.last_log_index, 2);
+    /* … nor when it was about the beginning of the log: "rejected 0" would be a success. */
+    assert_int_equal(receive(w, 3, append(2, 0, 0, NULL)), 0);
+    m = &w->sent[w->sent_count - 1].msg;
+    assert_int_equal(m->term, 5);
+    assert_int_equal(m->append_result.rejected, 1);
+    assert_int_equal(m->append_result.last_log_index, 2);
     end(w);
 }
 
