@@ -2,6 +2,7 @@
 #include "rpcd/listen.h"
 
 #include "rpcd/metrics.h"
+#include "rpcd/peercred.h"
 #include "rpcd/rpc.h"
 #include "shared/base/clock.h"
 #include "shared/base/err.h"
@@ -45,7 +46,8 @@ int listen_take(struct rpcd *app, struct chan_msg *msg)
         return OC_EPROTO;
     msg->fd = -1;
     const int rc =
-        http_server_add_listener(listener.kind == LISTENER_METRICS ? app->metrics_server : app->rpc_server, fd);
+        http_server_add_guarded_listener(listener.kind == LISTENER_METRICS ? app->metrics_server : app->rpc_server, fd,
+                                         listener.kind == LISTENER_ADMIN ? peercred_refuse : NULL);
     if (rc < 0)
         LOG_ERROR("Cannot serve a listener", LOG_U("kind", listener.kind), LOG_U("port", listener.port), LOG_E(rc));
     else

@@ -64,6 +64,7 @@ void broker_on_started(struct broker *b, struct link *l)
         send_page(b, ROLE_HEALTHD, b->healthd->child->incarnation, b->healthd->page_fd);
         send_listener(b, LISTENER_RPC, b->rpc_port, b->rpc_fd);
         send_listener(b, LISTENER_METRICS, b->metrics_port, b->metrics_fd);
+        send_listener(b, LISTENER_ADMIN, 0, b->admin_fd);
     } else if (is_up(b->rpcd)) {
         send_page(b, l->role, l->child->incarnation, l->page_fd);
     }

@@ -17,6 +17,7 @@ struct broker {
     int flight_fd;  /* the flight recorder's ring; -1: none */
     int rpc_fd;     /* -1: none */
     int metrics_fd; /* -1: none */
+    int admin_fd;   /* -1: none */
     uint32_t rpc_port;
     uint32_t metrics_port;
     bool edge_is_up;

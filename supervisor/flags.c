@@ -104,6 +104,10 @@ const struct flag flag_table[] = {
      "Largest HTTP request body.", FIELD(rpc_max_body_bytes)},
     {"rpc.commit-timeout", FLAG_DURATION, GROUP_RPC, NEED_NO, "DURATION", "1s",
      "Deadline of a block's commit from its first byte on.", FIELD(commit_timeout_ms)},
+    {"rpc.admin-socket", FLAG_STRING, GROUP_RPC, NEED_NO, "PATH", "",
+     "Unix socket with the same methods for local operators: root, this user and its group. When not set: admin.sock "
+     "in systemd's runtime directory, or in /run/op-conductor if that directory is this user's. Set to nothing: none.",
+     FIELD(admin_socket)},
     /* ---- metrics ---- */
     {"metrics.enabled", FLAG_BOOL, GROUP_METRICS, NEED_NO, NULL, "false",
      "Serve Prometheus metrics.", FIELD(metrics_enabled)},
@@ -165,8 +169,6 @@ const struct flag flag_table[] = {
      "TLS between conductors is not part of this version; keep consensus.port on a private network.", NOWHERE},
     {"rpc.jwt-secret", FLAG_STRING, GROUP_REFUSED, NEED_NO, "FILE", "",
      "Tokens for the RPC are not part of this version; keep rpc.port on a private network.", NOWHERE},
-    {"rpc.admin-socket", FLAG_STRING, GROUP_REFUSED, NEED_NO, "PATH", "",
-     "The local admin socket is not part of this version; use rpc.addr 127.0.0.1.", NOWHERE},
 };
 /* clang-format on */
 

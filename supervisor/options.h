@@ -14,6 +14,7 @@
 
 #define OPTIONS_HOST_SIZE 256
 #define OPTIONS_USER_SIZE 64
+#define OPTIONS_SOCKET_SIZE 108 /* of a Unix socket's path */
 #define OPTIONS_WARNINGS_MAX 32
 
 /* A finding that does not prevent the start; logged once the log works. */
@@ -70,6 +71,8 @@ struct options {
     bool rpc_enable_proxy;
     uint64_t rpc_max_body_bytes;
     uint64_t commit_timeout_ms;
+    bool admin_socket_given;                /* else there is a default */
+    char admin_socket[OPTIONS_SOCKET_SIZE]; /* "": none */
     bool metrics_enabled;
     char metrics_host[OPTIONS_HOST_SIZE];
     uint32_t metrics_port;

@@ -306,11 +306,16 @@ static int check_files(const struct check *c)
 static int check_rpc(const struct check *c)
 {
     struct options *o = c->opts;
+    const char *text;
 
     if (o->metrics_enabled && check_host(c, "metrics.addr", "invalid metrics config", o->metrics_host) != 0)
         return OC_ESYNTAX;
     if (check_host(c, "rpc.addr", "invalid rpc config", o->rpc_host) != 0)
         return OC_ESYNTAX;
+    o->admin_socket_given = given_find(c->given, "rpc.admin-socket", &text) != GIVEN_NO;
+    if (o->admin_socket[0] != '\0' && o->admin_socket[0] != '/')
+        return FAIL_CONFIG(c, "invalid rpc config: --rpc.admin-socket is \"%s\"; give a path that begins with '/'",
+                           o->admin_socket);
     if (o->rpc_max_body_bytes < BODY_MIN_BYTES)
         return FAIL_CONFIG(c, "invalid rpc config: --rpc.max-body-size is %llu; want at least %d bytes",
                            (unsigned long long)o->rpc_max_body_bytes, BODY_MIN_BYTES);

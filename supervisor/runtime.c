@@ -88,6 +88,23 @@ static int open_listeners(struct runtime *rt, char *error, size_t error_size)
     return 0;
 }
 
+/* Asked for, it must be there; the default is a convenience. */
+static int open_admin_socket(struct runtime *rt, char *const envp[], char *error, size_t error_size)
+{
+    char path[OPTIONS_SOCKET_SIZE];
+    int rc;
+
+    listener_admin_choose(rt->opts, envp, path, sizeof path);
+    if (*path == '\0')
+        return 0;
+    rc = listener_admin_open(&rt->admin, path, error, error_size);
+    if (rc == 0)
+        LOG_INFO("Listening for local operators", LOG_S("path", path));
+    else if (!rt->opts->admin_socket_given)
+        LOG_WARN("No admin socket", LOG_S("message", error));
+    return rt->opts->admin_socket_given ? rc : 0;
+}
+
 static int init_parts(struct runtime *rt, char *const envp[], char *error, size_t error_size)
 {
     struct conductor_io io;
@@ -98,6 +115,8 @@ static int init_parts(struct runtime *rt, char *const envp[], char *error, size_
     rc = workers_init(&rt->workers, rt->opts, envp, error, error_size);
     if (rc == 0)
         rc = open_listeners(rt, error, error_size);
+    if (rc == 0)
+        rc = open_admin_socket(rt, envp, error, error_size);
     if (rc < 0)
         return rc;
     listener_local_address(rt->opts->rpc_host, rt->broker.rpc_port, address, sizeof address);
@@ -128,6 +147,7 @@ static int init_parts(struct runtime *rt, char *const envp[], char *error, size_
     rt->broker.page_fd = page_fd(rt->page);
     rt->broker.rpc_fd = rt->rpc_fd;
     rt->broker.metrics_fd = rt->metrics_fd;
+    rt->broker.admin_fd = rt->admin.fd;
     return 0;
 }
 
@@ -144,6 +164,7 @@ static void free_parts(struct runtime *rt)
     fd_close(&rt->signal_fd);
     fd_close(&rt->rpc_fd);
     fd_close(&rt->metrics_fd);
+    listener_admin_close(&rt->admin);
     notify_close(&rt->notify);
 }
 
@@ -266,10 +287,12 @@ int runtime_run(const struct options *opts, char *const envp[], struct logout *o
         .spawn_config_fd = -1,
         .rpc_fd = -1,
         .metrics_fd = -1,
+        .admin.fd = -1,
         .notify.fd = -1,
         .broker.page_fd = -1,
         .broker.rpc_fd = -1,
         .broker.metrics_fd = -1,
+        .broker.admin_fd = -1,
         .broker.flight_fd = -1,
     };
     rc = init_parts(rt, envp, error, sizeof error);

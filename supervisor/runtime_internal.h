@@ -6,6 +6,7 @@
 #include "supervisor/child.h"
 #include "supervisor/conductor.h"
 #include "supervisor/link.h"
+#include "supervisor/listener_admin.h"
 #include "supervisor/notify.h"
 #include "supervisor/opnode.h"
 #include "supervisor/recorder.h"
@@ -49,6 +50,7 @@ struct runtime {
 
     int rpc_fd;
     int metrics_fd;
+    struct admin_socket admin;
     struct broker broker;
 
     struct recorder *recorder; /* NULL: no memory for one */

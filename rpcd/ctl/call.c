@@ -42,7 +42,7 @@ __attribute__((format(printf, 2, 3))) static void complain(FILE *err, const char
     va_end(args);
 }
 
-static int post(FILE *err, const char *url, const char *body, struct answer *ret)
+static int post(FILE *err, const char *url, const char *body, long timeout_ms, struct answer *ret)
 {
     char error[CURL_ERROR_SIZE] = "";
     long status = 0;
@@ -51,20 +51,29 @@ static int post(FILE *err, const char *url, const char *body, struct answer *ret
     struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
     if (e == NULL || headers == NULL)
         goto out;
-    (void)curl_easy_setopt(e, CURLOPT_URL, url);
+    const bool is_socket = url[0] == '/';
+    (void)curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+    (void)curl_easy_setopt(e, CURLOPT_URL, is_socket ? "http://localhost/" : url);
+    if (is_socket) {
+        (void)curl_easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, url);
+        (void)curl_easy_setopt(e, CURLOPT_PROXY, ""); /* whatever the environment says */
+    }
     (void)curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
     (void)curl_easy_setopt(e, CURLOPT_HTTPHEADER, headers);
     (void)curl_easy_setopt(e, CURLOPT_POSTFIELDS, body);
     (void)curl_easy_setopt(e, CURLOPT_ERRORBUFFER, error);
     (void)curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_data);
     (void)curl_easy_setopt(e, CURLOPT_WRITEDATA, ret);
-    (void)curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, CALL_TIMEOUT_MS);
+    (void)curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, timeout_ms);
     (void)curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
     const CURLcode rc = curl_easy_perform(e);
     (void)curl_easy_getinfo(e, CURLINFO_RESPONSE_CODE, &status);
     if (rc != CURLE_OK)
         complain(err, "cannot reach %s: %s\n", url, error[0] != '\0' ? error : curl_easy_strerror(rc));
-    else if (status != 200)
+    else if (status == 403) {
+        complain(err, "%s: refused: %.200s\n", url, ret->at != NULL ? ret->at : "forbidden");
+        code = CTL_REFUSED;
+    } else if (status != 200)
         complain(err, "%s answered with HTTP status %ld: is it an op-conductor's RPC?\n", url, status);
     else
         code = CTL_OK;
@@ -74,7 +83,13 @@ out:
     return code;
 }
 
-int ctl_call(FILE *err, const char *url, const char *method, const char *params, cJSON **ret_result)
+int ctl_call(FILE *err, const char *rpc, const char *method, const char *params, cJSON **ret_result)
+{
+    return ctl_call_within(err, rpc, method, params, CALL_TIMEOUT_MS, ret_result);
+}
+
+int ctl_call_within(FILE *err, const char *rpc, const char *method, const char *params, long timeout_ms,
+                    cJSON **ret_result)
 {
     struct answer answer = {0};
     const size_t size = strlen(method) * 6 + strlen(params) + 128;
@@ -85,7 +100,7 @@ int ctl_call(FILE *err, const char *url, const char *method, const char *params,
     if (body == NULL || name_text == NULL)
         goto out;
     (void)snprintf(body, size, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":%s,\"params\":%s}", name_text, params);
-    code = post(err, url, body, &answer);
+    code = post(err, rpc, body, timeout_ms, &answer);
     if (code != CTL_OK)
         goto out;
     root = cJSON_ParseWithLength(answer.at != NULL ? answer.at : "", answer.len);
@@ -98,7 +113,7 @@ int ctl_call(FILE *err, const char *url, const char *method, const char *params,
     }
     *ret_result = cJSON_DetachItemFromObjectCaseSensitive(root, "result");
     if (*ret_result == NULL) {
-        complain(err, "%s gave no JSON-RPC answer: is it an op-conductor's RPC?\n", url);
+        complain(err, "%s gave no JSON-RPC answer: is it an op-conductor's RPC?\n", rpc);
         code = CTL_UNREACHABLE;
     }
 out:

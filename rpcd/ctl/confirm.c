@@ -1,4 +1,4 @@
-/* Asking before something that cannot be undone. */
+/* Asking before something that costs or may cost sequencing, or cannot be undone. */
 #include "rpcd/ctl/conductorctl.h"
 
 #include <stdio.h>
@@ -15,7 +15,7 @@ static bool ask(const char *question, const char *wanted)
     return strcmp(line, wanted) == 0;
 }
 
-bool ctl_confirm(const char *what, const char *warning)
+bool ctl_confirm(const char *what, const char *warning, bool is_twice)
 {
     if (!isatty(STDIN_FILENO)) {
         (void)fprintf(stderr, "conductorctl: %s: %s Nobody is there to ask: add --yes to do it.\n", what, warning);
@@ -25,7 +25,7 @@ bool ctl_confirm(const char *what, const char *warning)
     if (ask("Continue? (yes/no)", "yes")) {
         char question[96];
         (void)snprintf(question, sizeof question, "Type %.32s to do it:", what);
-        if (ask(question, what))
+        if (!is_twice || ask(question, what))
             return true;
     }
     (void)fprintf(stderr, "conductorctl: nothing was done\n");

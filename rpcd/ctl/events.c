@@ -1,5 +1,6 @@
 /* conductorctl events: the flight recorder as a timeline, once or followed. */
 #include "rpcd/ctl/conductorctl.h"
+#include "rpcd/ctl/field.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,23 +14,6 @@
 #define RECONNECT_PERIOD_MS 1000
 /* More of the same than this were thinned out by the recorder. */
 #define REPEATS_KEPT 8
-
-static const cJSON *get(const cJSON *object, const char *key)
-{
-    return cJSON_GetObjectItemCaseSensitive(object, key);
-}
-
-static uint64_t number(const cJSON *object, const char *key)
-{
-    const cJSON *item = get(object, key);
-    return cJSON_IsNumber(item) && item->valuedouble > 0 ? (uint64_t)item->valuedouble : 0;
-}
-
-static const char *text(const cJSON *object, const char *key)
-{
-    const char *s = cJSON_GetStringValue(get(object, key));
-    return s != NULL ? s : "";
-}
 
 void ctl_format_duration(uint64_t us, char *ret, size_t size)
 {
@@ -69,18 +53,18 @@ static void print_detail(FILE *out, const char *label, const char *lines)
 void ctl_print_event(FILE *out, const cJSON *event)
 {
     char when[96], took[32];
-    const char *kind = text(event, "kind");
-    format_time(number(event, "time_ms"), when, sizeof when);
-    ctl_format_duration(number(event, "duration_us"), took, sizeof took);
-    (void)fprintf(out, "%s  %-16s %s%s%s%s", when, kind, text(event, "what"), took[0] != '\0' ? "  [" : "", took,
+    const char *kind = field_text(event, "kind");
+    format_time(field_number(event, "time_ms"), when, sizeof when);
+    ctl_format_duration(field_number(event, "duration_us"), took, sizeof took);
+    (void)fprintf(out, "%s  %-16s %s%s%s%s", when, kind, field_text(event, "what"), took[0] != '\0' ? "  [" : "", took,
                   took[0] != '\0' ? "]" : "");
-    if (number(event, "repeats") > REPEATS_KEPT)
-        (void)fprintf(out, "  (time %" PRIu64 " in a row)", number(event, "repeats"));
+    if (field_number(event, "repeats") > REPEATS_KEPT)
+        (void)fprintf(out, "  (time %" PRIu64 " in a row)", field_number(event, "repeats"));
     (void)fprintf(out, "\n");
     if (strcmp(kind, "process_down") == 0)
-        print_detail(out, "| ", text(event, "detail"));
+        print_detail(out, "| ", field_text(event, "detail"));
     else if (strcmp(kind, "decision") == 0)
-        print_detail(out, "given: ", text(event, "detail"));
+        print_detail(out, "given: ", field_text(event, "detail"));
 }
 
 static void print_line(const cJSON *event)
@@ -88,13 +72,6 @@ static void print_line(const cJSON *event)
     char *json = cJSON_PrintUnformatted(event);
     printf("%s\n", json != NULL ? json : "out of memory");
     free(json);
-}
-
-static void pause_ms(long ms)
-{
-    const struct timespec t = {ms / 1000, ms % 1000 * 1000000};
-    (void)fflush(stdout);
-    (void)nanosleep(&t, NULL);
 }
 
 /* What was seen so far. */
@@ -108,19 +85,19 @@ struct position {
 static unsigned show(const struct ctl_request *req, const cJSON *result, struct position *p)
 {
     const cJSON *event;
-    const uint64_t next = number(result, "next_sequence"), run = number(result, "run");
+    const uint64_t next = field_number(result, "next_sequence"), run = field_number(result, "run");
     unsigned count = 0;
     const bool is_restarted = p->is_known && run != p->run;
     p->run = run;
     /* What a crash kept from the file is numbered anew: ask again from where the new run began. */
-    if (is_restarted && number(result, "run_first_sequence") <= p->last) {
-        p->last = number(result, "run_first_sequence") - 1;
+    if (is_restarted && field_number(result, "run_first_sequence") <= p->last) {
+        p->last = field_number(result, "run_first_sequence") - 1;
         return 1;
     }
-    cJSON_ArrayForEach(event, get(result, "events"))
+    cJSON_ArrayForEach(event, field_get(result, "events"))
     {
         count++;
-        p->last = number(event, "sequence");
+        p->last = field_number(event, "sequence");
         if (req->is_json)
             print_line(event);
         else
@@ -160,6 +137,6 @@ int ctl_events(const struct ctl_request *req)
         if (!req->is_follow && !has_more)
             return CTL_OK;
         if (count == 0 || req->is_follow)
-            pause_ms(is_lost ? RECONNECT_PERIOD_MS : FOLLOW_PERIOD_MS);
+            ctl_pause_ms(is_lost ? RECONNECT_PERIOD_MS : FOLLOW_PERIOD_MS);
     }
 }

@@ -1,4 +1,4 @@
-/* conductorctl force-new-cluster: done by the program that owns the storage. */
+/* What is done to a stopped server's storage is done by the program that owns it. */
 #include "rpcd/ctl/conductorctl.h"
 
 #include <limits.h>
@@ -6,17 +6,18 @@
 #include <string.h>
 #include <unistd.h>
 
-int ctl_force(const char *dir, bool is_yes)
+int ctl_force(const struct ctl_request *req)
 {
     static const char *const places[] = {"", "/../libexec/op-conductor"};
-    char self[PATH_MAX], path[PATH_MAX + 64];
+    char self[PATH_MAX], path[PATH_MAX + 64], option[64];
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     char *slash = n > 0 ? memrchr(self, '/', (size_t)n) : NULL;
+    (void)snprintf(option, sizeof option, "--%s", req->command);
     if (slash != NULL) {
         *slash = '\0';
         for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
             (void)snprintf(path, sizeof path, "%s%s/op-conductor-consensus", self, places[i]);
-            (void)execl(path, path, "--force-new-cluster", dir, is_yes ? "--yes" : (char *)NULL, (char *)NULL);
+            (void)execl(path, path, option, req->words[0], req->is_yes ? "--yes" : (char *)NULL, (char *)NULL);
         }
     }
     (void)fprintf(stderr, "conductorctl: cannot run op-conductor-consensus: it is neither beside this program nor in "

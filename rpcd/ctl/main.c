@@ -4,41 +4,56 @@
 #include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#define DEFAULT_RPC "http://127.0.0.1:8545"
+/* Tells what it means and asks. Returns CTL_OK to go on. */
+static int ask_first(const struct ctl_request *req)
+{
+    char what[64], impact[1024];
+    cJSON *status = NULL;
+    if (req->is_yes || (!req->is_dangerous && req->warning == NULL))
+        return CTL_OK;
+    (void)snprintf(what, sizeof what, "%s%s%s", req->command, req->sub != NULL ? " " : "",
+                   req->sub != NULL ? req->sub : "");
+    if (req->warning != NULL)
+        return ctl_confirm(what, req->warning, true) ? CTL_OK : CTL_USAGE;
+    int code = ctl_call(stderr, req->rpc, "conductor_status", "[]", &status);
+    if (code == CTL_OK && ctl_describe_impact(req, status, impact, sizeof impact) && !ctl_confirm(what, impact, false))
+        code = CTL_USAGE;
+    cJSON_Delete(status);
+    return code;
+}
+
+static int run(const struct ctl_request *req)
+{
+    cJSON *result = NULL;
+    int code = ask_first(req);
+    if (code != CTL_OK)
+        return code;
+    if (req->run != NULL)
+        return req->run(req);
+    code = ctl_call(stderr, req->rpc, req->method, req->params, &result);
+    if (result != NULL)
+        ctl_print(req, result);
+    cJSON_Delete(result);
+    return code;
+}
 
 int main(int argc, char **argv)
 {
     struct ctl_request req;
-    const char *env = getenv("CONDUCTORCTL_RPC");
-    cJSON *result = NULL;
-    int code = ctl_parse(argc, argv, env != NULL && env[0] != '\0' ? env : DEFAULT_RPC, &req);
+    int code = ctl_parse(argc, argv, ctl_default_rpc(getenv("CONDUCTORCTL_RPC")), &req);
     if (code != CTL_OK) {
         (void)fprintf(stderr, "conductorctl: %s\n", req.error);
-        goto out;
-    }
-    if (req.is_help) {
+    } else if (req.is_help) {
         ctl_print_help();
-        goto out;
+    } else {
+        (void)curl_global_init(CURL_GLOBAL_DEFAULT);
+        code = run(&req);
+        if (code == CTL_UNREACHABLE)
+            ctl_hint_unreachable(&req);
+        curl_global_cleanup();
     }
-    if (req.force_dir != NULL) {
-        code = ctl_force(req.force_dir, req.is_yes);
-        goto out;
-    }
-    if (req.warning != NULL && !req.is_yes && !ctl_confirm(req.command, req.warning)) {
-        code = CTL_USAGE;
-        goto out;
-    }
-    (void)curl_global_init(CURL_GLOBAL_DEFAULT);
-    if (req.is_events)
-        code = ctl_events(&req);
-    else
-        code = ctl_call(stderr, req.rpc, req.method, req.params, &result);
-    if (result != NULL)
-        ctl_print(&req, result);
-    curl_global_cleanup();
-out:
-    cJSON_Delete(result);
     free(req.params);
     return code;
 }

@@ -135,12 +135,17 @@ static void on_listener(uv_poll_t *poll, int status, int events)
         }
         if (idle != NULL)
             http_conn_close(idle);
-        if (http_conn_open(s, fd) == 0)
+        if (http_conn_open(s, fd, l->guard != NULL ? l->guard(fd) : NULL) == 0)
             start_tick(s);
     }
 }
 
 int http_server_add_listener(struct http_server *s, int listen_fd)
+{
+    return http_server_add_guarded_listener(s, listen_fd, NULL);
+}
+
+int http_server_add_guarded_listener(struct http_server *s, int listen_fd, http_guard_fn guard)
 {
     struct http_listener *l = calloc(1, sizeof *l);
     int rc = -ENOMEM;
@@ -154,6 +159,7 @@ int http_server_add_listener(struct http_server *s, int listen_fd)
         goto fail;
     l->server = s;
     l->fd = listen_fd;
+    l->guard = guard;
     l->poll.data = l;
     l->next = s->listeners;
     s->listeners = l;

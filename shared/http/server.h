@@ -47,6 +47,13 @@ struct http_server *http_server_new(uv_loop_t *loop, const struct http_server_op
  * number of listeners may be added. Returns 0 or -errno. */
 int http_server_add_listener(struct http_server *s, int listen_fd);
 
+/* Judges a connection that was just accepted: NULL to serve it, else the text with which its first request is
+ * refused (status 403; borrowed for the life of the server). */
+typedef const char *(*http_guard_fn)(int fd);
+
+/* The same for a listener whose connections are judged first. */
+int http_server_add_guarded_listener(struct http_server *s, int listen_fd, http_guard_fn guard);
+
 /* Stops accepting; requests under way are still answered, idle connections are closed. */
 void http_server_stop_accepting(struct http_server *s);
 

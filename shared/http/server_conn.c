@@ -312,7 +312,7 @@ void http_conn_check_deadline(struct http_conn *c, uint64_t now)
         reject(c, 408, "the request took too long to arrive");
 }
 
-int http_conn_open(struct http_server *s, int fd)
+int http_conn_open(struct http_server *s, int fd, const char *refusal)
 {
     int domain = 0;
     socklen_t len = sizeof domain;
@@ -331,6 +331,7 @@ int http_conn_open(struct http_server *s, int fd)
     }
     c->uv.handle.data = c;
     c->server = s;
+    c->refusal = refusal;
     s->conn_count++;
     c->next = s->conns;
     if (c->next != NULL)

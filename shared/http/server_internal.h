@@ -16,6 +16,7 @@ struct http_listener {
     struct http_server *server;
     uv_poll_t poll;
     int fd;
+    http_guard_fn guard; /* NULL: everybody is welcome */
     bool is_polling;
 };
 
@@ -71,7 +72,8 @@ struct http_conn {
     bool is_reading;
     bool is_eof;
     bool has_trailer;
-    int reject_status; /* set by a parser callback: answer this and close */
+    const char *refusal; /* by the listener's guard; NULL: served */
+    int reject_status;   /* set by a parser callback: answer this and close */
     char reject_text[96];
     uint64_t framing_bytes; /* of a chunked body */
     struct http_request *req;
@@ -116,8 +118,8 @@ void http_server_resume_accepting(struct http_server *s);
 void http_server_maybe_free(struct http_server *s);
 
 /* server_conn.c */
-/* Takes an accepted, non-blocking socket. Returns 0 or -errno. */
-int http_conn_open(struct http_server *s, int fd);
+/* Takes an accepted, non-blocking socket; `refusal` as of a guard. Returns 0 or -errno. */
+int http_conn_open(struct http_server *s, int fd, const char *refusal);
 void http_conn_close(struct http_conn *c);
 /* Closes or rejects a connection whose deadline has passed. */
 void http_conn_check_deadline(struct http_conn *c, uint64_t now_ms);

@@ -127,6 +127,8 @@ static int on_headers_complete(llhttp_t *parser)
     const struct http_server_options *o = &c->server->options;
     if (end_piece(c) < 0 || check_headers(c) < 0)
         return -1;
+    if (c->refusal != NULL)
+        return http_parse_refuse(c, 403, c->refusal);
     if (req->text_len == 0)
         return http_parse_refuse(c, 400, "no path");
     split_url(req);

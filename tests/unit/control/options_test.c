@@ -106,6 +106,7 @@ static const struct value_case value_cases[] = {
     {"rpc.enable-proxy", "false", "no", NULL},
     {"rpc.max-body-size", "0x100000", "64MiB", NULL},
     {"rpc.commit-timeout", "900ms", "900", NULL},
+    {"rpc.admin-socket", "/run/x/admin.sock", NULL, NULL},
     {"metrics.enabled", "true", "TRue", NULL},
     {"metrics.addr", "127.0.0.1", NULL, NULL},
     {"metrics.port", "7301", "-1", NULL},
