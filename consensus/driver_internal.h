@@ -85,6 +85,7 @@ struct driver {
         uint64_t leader_id; /* 0: no early election under way */
         uint64_t next_ms;
         unsigned tries;
+        bool is_silence; /* nothing but silence told of the leader's end: it may still come back */
     } early;
 
     struct driver_peer peers[DRIVER_PEERS_MAX];

@@ -4,12 +4,16 @@
  */
 #include "consensus/driver_internal.h"
 
-/* The leader ticks at a tenth of the election timeout. With the library's own heartbeat timer a
+static uint64_t at_least_1(uint64_t ms)
+{
+    return ms > 0 ? ms : 1;
+}
+
+/* The leader ticks six times in an election timeout. With the library's own heartbeat timer a
  * silent follower throws the others out of step, and their commits wait for the next heartbeat. */
 static uint64_t cadence_ms(const struct driver *d)
 {
-    unsigned ms = d->options.election_timeout_ms / 10;
-    return ms > 0 ? ms : 1;
+    return at_least_1(d->options.election_timeout_ms / 6);
 }
 
 /* How long the others have before this node asks for votes. It knows the leader to be lost at most one election
@@ -53,17 +57,34 @@ void driver_note_state(struct driver *d, bool became_leader)
         d->early.leader_id = 0;
 }
 
-/* When a follower or candidate has waited long enough. A payload that is still arriving is a sign
- * of life: it may take longer than any timeout. */
-static uint64_t patience_end_ms(const struct driver *d)
+/* When bytes of the leader's last arrived; 0: never. A payload that is still arriving is a sign of
+ * life: it may take longer than any timeout. */
+static uint64_t leader_progress_ms(const struct driver *d)
 {
-    uint64_t end = raft_timeout(&d->raft);
     uint64_t leader = driver_leader_id(d);
     for (unsigned i = 0; leader != 0 && i < d->peer_count; i++)
-        if (d->peers[i].id == leader && d->peers[i].progress_ms > 0 &&
-            d->peers[i].progress_ms + d->options.election_timeout_ms > end)
-            end = d->peers[i].progress_ms + d->options.election_timeout_ms;
-    return end;
+        if (d->peers[i].id == leader)
+            return d->peers[i].progress_ms;
+    return 0;
+}
+
+/* Drawn timeouts of two followers come close to each other now and then; both then ask at once, and a split
+ * vote costs another timeout. So a voter whose leader fell silent waits for a fixed time, the mean of
+ * what would be drawn, and then for its turn. */
+static bool waits_for_its_turn(const struct driver *d)
+{
+    return d->raft.state == RAFT_FOLLOWER && driver_leader_id(d) != 0 && driver_is_voter(d, d->options.self_id) &&
+           !driver_lost_tail_is_open(d);
+}
+
+/* When a follower or candidate has waited long enough. */
+static uint64_t patience_end_ms(const struct driver *d)
+{
+    uint64_t et = d->options.election_timeout_ms, progress = leader_progress_ms(d);
+    if (waits_for_its_turn(d))
+        return (progress > d->leader_heard_ms ? progress : d->leader_heard_ms) + et + et / 2;
+    uint64_t end = raft_timeout(&d->raft);
+    return progress > 0 && progress + et > end ? progress + et : end;
 }
 
 bool driver_is_sole_voter(const struct membership *m, uint64_t id)
@@ -109,6 +130,8 @@ static void step_timeout(struct driver *d)
 /* Only while nothing was decided: a real candidacy is left to its own timer, or terms would race. */
 static bool early_may_act(const struct driver *d)
 {
+    if (d->early.is_silence && waits_for_its_turn(d) && d->now_ms < patience_end_ms(d))
+        return false; /* the leader is heard again */
     if (d->raft.state == RAFT_CANDIDATE)
         return d->raft.candidate_state.in_pre_vote;
     return d->raft.state == RAFT_FOLLOWER && (driver_leader_id(d) == 0 || driver_leader_id(d) == d->early.leader_id);
@@ -127,8 +150,9 @@ static void step_early(struct driver *d)
         step_timeout(d);
         d->early.tries++;
     }
+    uint64_t retry_ms = d->early.is_silence ? at_least_1(d->options.election_timeout_ms / 4) : EARLY_RETRY_MS;
     if (d->raft.state != RAFT_LEADER)
-        d->early.next_ms = d->now_ms + (expired ? EARLY_RETRY_MS : 2);
+        d->early.next_ms = d->now_ms + (expired ? retry_ms : 2);
     else
         d->early.leader_id = 0;
     raft_set_election_timeout(&d->raft, d->options.election_timeout_ms);
@@ -136,10 +160,25 @@ static void step_early(struct driver *d)
 
 /* The survivors go one after the other: the first one's question is refused by the next, who still
  * believes in the leader, but then that one asks, and wins. */
-void driver_peer_gone(struct driver *d, uint64_t now_ms, uint64_t peer_id)
+static void begin_early(struct driver *d, uint64_t leader_id, uint64_t step_ms, bool is_silence)
 {
     unsigned rank = 0;
 
+    for (unsigned i = 0; i < d->latest.count; i++) {
+        const struct member *m = &d->latest.members[i];
+        if (m->role == MEMBER_VOTER && m->id != leader_id && m->id < d->options.self_id)
+            rank++;
+    }
+    if (d->options.turn != DRIVER_TURN_FIRST && !is_silence)
+        rank += d->latest.count; /* after silence it withholds its requests, and lets others have its vote */
+    d->early.leader_id = leader_id;
+    d->early.tries = 0;
+    d->early.is_silence = is_silence;
+    d->early.next_ms = d->now_ms + 1 + step_ms * rank;
+}
+
+void driver_peer_gone(struct driver *d, uint64_t now_ms, uint64_t peer_id)
+{
     if (!driver_enter(d, now_ms))
         return;
     struct driver_peer *p = driver_peer(d, peer_id);
@@ -147,19 +186,8 @@ void driver_peer_gone(struct driver *d, uint64_t now_ms, uint64_t peer_id)
     p->refill_index = 0;
     p->snapshot_index = 0;
     p->progress_ms = 0;
-    if (d->raft.state != RAFT_FOLLOWER || driver_leader_id(d) != peer_id || d->early.leader_id != 0 ||
-        !driver_is_voter(d, d->options.self_id) || driver_lost_tail_is_open(d))
-        return;
-    for (unsigned i = 0; i < d->latest.count; i++) {
-        const struct member *m = &d->latest.members[i];
-        if (m->role == MEMBER_VOTER && m->id != peer_id && m->id < d->options.self_id)
-            rank++;
-    }
-    if (d->options.turn != DRIVER_TURN_FIRST)
-        rank += d->latest.count;
-    d->early.leader_id = peer_id;
-    d->early.tries = 0;
-    d->early.next_ms = d->now_ms + 1 + (uint64_t)EARLY_STEP_MS * rank;
+    if (waits_for_its_turn(d) && driver_leader_id(d) == peer_id && (d->early.leader_id == 0 || d->early.is_silence))
+        begin_early(d, peer_id, EARLY_STEP_MS, false);
 }
 
 void driver_peer_progress(struct driver *d, uint64_t now_ms, uint64_t peer_id)
@@ -187,7 +215,7 @@ uint64_t driver_deadline_ms(const struct driver *d)
     if (driver_is_leader(d))
         return d->cadence_ms;
     uint64_t end = patience_end_ms(d);
-    return d->early.leader_id != 0 && d->early.next_ms < end ? d->early.next_ms : end;
+    return d->early.leader_id != 0 && (d->early.is_silence || d->early.next_ms < end) ? d->early.next_ms : end;
 }
 
 void driver_tick(struct driver *d, uint64_t now_ms)
@@ -201,6 +229,8 @@ void driver_tick(struct driver *d, uint64_t now_ms)
         step_timeout(d);
     } else if (d->early.leader_id != 0 && d->now_ms >= d->early.next_ms) {
         step_early(d);
+    } else if (waits_for_its_turn(d)) {
+        begin_early(d, driver_leader_id(d), at_least_1(d->options.election_timeout_ms / 10), true);
     } else {
         step_timeout(d);
     }

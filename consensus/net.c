@@ -239,6 +239,17 @@ static void on_written(uv_write_t *req, int status)
 void net_send(struct net_stream *s, const void *head, size_t head_len, const void *payload, size_t payload_len,
               void (*release)(void *arg), void *arg)
 {
+    /* What is small goes out at once, mostly; without a request the loop need not look at it again. */
+    if (!s->closing && !release && !payload_len) {
+        uv_buf_t buf = {.base = (char *)(uintptr_t)head, .len = head_len};
+        int n = uv_try_write((uv_stream_t *)&s->tcp, &buf, 1);
+        if (n == (int)head_len)
+            return;
+        if (n > 0) {
+            head = (const char *)head + n;
+            head_len -= (size_t)n;
+        }
+    }
     struct send *w = s->closing ? NULL : malloc(sizeof *w + head_len);
     if (w) {
         w->release = release;

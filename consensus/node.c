@@ -61,6 +61,8 @@ static void on_prepare(uv_prepare_t *prepare)
         return;
     node_spread_news(n);
     link_settle(n->link);
+    if (n->is_started)
+        peers_tick(n->peers, clock_mono_ms());
     deadline = node_deadline_ms(n);
     if (deadline == UINT64_MAX) {
         uv_timer_stop(&n->timer);

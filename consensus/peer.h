@@ -42,6 +42,8 @@ void peers_set_cluster_id(struct peers *p, const uint8_t cluster_id[CLUSTER_ID_B
 /* Dials who is new, drops who is gone. */
 void peers_sync(struct peers *p, const struct membership *m);
 void peers_send(struct peers *p, uint64_t id, const struct wire_msg *msg);
+/* The loop is awake: does what would soon wake it. */
+void peers_tick(struct peers *p, uint64_t now_ms);
 /* No more connections, in or out. */
 void peers_stop(struct peers *p);
 

@@ -10,6 +10,7 @@
 /* A lost control connection must be answered by a new hello within this time, or the peer is gone. */
 #define GONE_AFTER_MS 20
 #define RECORD_PERIOD_MS 200
+#define RECORD_EARLY_MS 50 /* so much earlier any wake-up serves, to save one */
 #define PROGRESS_PERIOD_MS 20
 #define CONTROL_SILENCE_MS 10000 /* a control connection carries a record every RECORD_PERIOD_MS */
 #define LOG_QUEUE_MAX_BYTES ((size_t)64 << 20)

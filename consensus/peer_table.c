@@ -43,6 +43,21 @@ static void close_silent(struct peers *p, uint64_t now_ms)
     }
 }
 
+static void tell_records(struct peers *p, uint64_t now_ms)
+{
+    p->next_record_ms = now_ms + RECORD_PERIOD_MS;
+    send_records(p, now_ms);
+    close_silent(p, now_ms);
+}
+
+void peers_tick(struct peers *p, uint64_t now_ms)
+{
+    if (p->is_stopped || now_ms + RECORD_EARLY_MS < p->next_record_ms)
+        return;
+    tell_records(p, now_ms);
+    peers_arm(p);
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     struct peers *p = timer->data;
@@ -51,11 +66,8 @@ static void on_timer(uv_timer_t *timer)
         dialer_tick(&peer->control, now);
         dialer_tick(&peer->log, now);
     }
-    if (now >= p->next_record_ms) {
-        p->next_record_ms = now + RECORD_PERIOD_MS;
-        send_records(p, now);
-        close_silent(p, now);
-    }
+    if (now >= p->next_record_ms)
+        tell_records(p, now);
     peers_arm(p);
 }
 

@@ -15,8 +15,7 @@
 
 struct publisher {
     struct node *node;
-    uint64_t may_beat_ns;  /* from then on any wake-up serves, to save one of its own */
-    uint64_t next_beat_ns; /* at the latest */
+    uint64_t may_beat_ns, next_beat_ns;
     bool sent_once;
     struct msg_leadership sent;
     struct page_consensus page; /* scratch */
@@ -122,8 +121,8 @@ void publish_page(struct publisher *p)
     if (n->peers)
         fill_servers(p, &view);
     page_publish(n->worker.page, page, now_ns);
-    p->may_beat_ns = now_ns + PAGE_BEAT_MS * UINT64_C(400000);
-    p->next_beat_ns = now_ns + PAGE_BEAT_MS * UINT64_C(900000);
+    p->may_beat_ns = now_ns + PAGE_MAY_BEAT_MS * UINT64_C(1000000);
+    p->next_beat_ns = now_ns + PAGE_BEAT_MS * UINT64_C(1000000);
 }
 
 void publish_leadership(struct publisher *p)

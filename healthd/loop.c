@@ -32,8 +32,8 @@ struct healthd {
     struct control *control;
     struct waiting_check waiting[CHECKS_MAX];
     size_t waiting_count;
-    uint64_t next_beat_ns;
-    bool running; /* START came */
+    uint64_t beaten_ns; /* when the page was written to last */
+    bool running;       /* START came */
     int send_error;
 };
 
@@ -74,7 +74,7 @@ static void on_health(void *ctx, const struct page_health *page)
     struct healthd *d = ctx;
     uint64_t now_ns = clock_mono_ns();
     page_publish(d->worker->page, page, now_ns);
-    d->next_beat_ns = now_ns + PAGE_BEAT_MS * MS_NS;
+    d->beaten_ns = now_ns;
     if (page->last.sequencer_active == NODE_NO)
         control_note_inactive(d->control);
     send_message(d, MSG_HEALTH, 0, &page->last);
@@ -218,15 +218,15 @@ static int wait_ms(uint64_t next_ns, uint64_t now_ns)
 
 static uint64_t tick(struct healthd *d, uint64_t now_ns)
 {
-    uint64_t next = d->next_beat_ns;
     if (!d->running)
         return UINT64_MAX;
     uint64_t control_ns = control_tick(d->control, now_ns);
     uint64_t monitor_ns = monitor_tick(d->monitor, now_ns);
-    if (now_ns >= d->next_beat_ns) {
+    if (now_ns >= d->beaten_ns + PAGE_MAY_BEAT_MS * MS_NS) {
         page_beat(d->worker->page, now_ns);
-        d->next_beat_ns = next = now_ns + PAGE_BEAT_MS * MS_NS;
+        d->beaten_ns = now_ns;
     }
+    uint64_t next = d->beaten_ns + PAGE_BEAT_MS * MS_NS;
     next = control_ns < next ? control_ns : next;
     return monitor_ns < next ? monitor_ns : next;
 }

@@ -9,13 +9,20 @@
 #include "shared/base/log.h"
 #include "shared/shm/pages.h"
 
-/* Half of what is promised, so that a late wake-up is no stale page. */
-#define BEAT_PERIOD_MS (PAGE_BEAT_MS / 2)
-
 static void on_beat(uv_timer_t *timer)
 {
     const struct rpcd *app = timer->data;
     page_beat(app->worker.page, clock_mono_ns());
+}
+
+/* Before the loop sleeps: it is awake, so it need not wake up for the beat soon. */
+static void on_prepare(uv_prepare_t *prepare)
+{
+    uv_timer_t *beat = prepare->data;
+    if (uv_timer_get_due_in(beat) > PAGE_BEAT_MS - PAGE_MAY_BEAT_MS)
+        return;
+    on_beat(beat);
+    (void)uv_timer_again(beat);
 }
 
 /* Returns 0 or a negative code. */
@@ -38,6 +45,7 @@ int main(void)
 {
     static struct rpcd app;
     static uv_timer_t beat;
+    static uv_prepare_t prepare;
     const struct msg_empty page = {0};
     const int code = worker_open(&app.worker, ROLE_RPCD, &app.config, sizeof app.config, sizeof page);
     if (code != 0)
@@ -49,7 +57,10 @@ int main(void)
     page_publish(app.worker.page, &page, clock_mono_ns());
     (void)uv_timer_init(&app.loop, &beat);
     beat.data = &app;
-    (void)uv_timer_start(&beat, on_beat, BEAT_PERIOD_MS, BEAT_PERIOD_MS);
+    (void)uv_timer_start(&beat, on_beat, PAGE_BEAT_MS, PAGE_BEAT_MS);
+    (void)uv_prepare_init(&app.loop, &prepare);
+    prepare.data = &beat;
+    (void)uv_prepare_start(&prepare, on_prepare);
     (void)uv_run(&app.loop, UV_RUN_DEFAULT); /* until listen_exit */
     return WORKER_EXIT_INTERNAL;
 }

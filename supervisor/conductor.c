@@ -10,8 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Peers hear from this node at least so often; five times a second is promised. */
-#define RECORD_INTERVAL_NS (150 * MS_NS)
+/* Peers hear from this node five times a second: at the latest after the one, with any wake-up after the other. */
+#define RECORD_INTERVAL_NS (200 * MS_NS)
+#define RECORD_EARLY_NS (80 * MS_NS)
 /* Decisions that follow from one event; more would be a loop. */
 #define DECISIONS_MAX 8
 
@@ -239,7 +240,8 @@ static void send_record(struct conductor *c)
         .wall_ms = c->sent_record.wall_ms,
     };
 
-    if (!c->consensus_up || (c->now_ns < c->record_due_ns && memcmp(&r, &c->sent_record, sizeof r) == 0))
+    if (!c->consensus_up ||
+        (c->now_ns + RECORD_EARLY_NS < c->record_due_ns && memcmp(&r, &c->sent_record, sizeof r) == 0))
         return;
     r.wall_ms = c->io.wall_ms(c->io.ctx);
     c->sent_record = r;
@@ -339,11 +341,11 @@ uint64_t conductor_tick(struct conductor *c, uint64_t now_ns)
 
     c->now_ns = now_ns;
     wake = c->op.kind != CONTROL_OP_NONE ? op_wake_ns(c) : CONTROL_NEVER;
-    if (now_ns >= c->record_due_ns || now_ns >= c->wake_ns || now_ns >= wake ||
+    if (now_ns + RECORD_EARLY_NS >= c->record_due_ns || now_ns >= c->wake_ns || now_ns >= wake ||
         (c->op.kind != CONTROL_OP_NONE && c->op.step == STEP_OTHER)) {
         conductor_refresh_view(c);
         conductor_run(c);
-        if (now_ns >= c->record_due_ns)
+        if (now_ns + RECORD_EARLY_NS >= c->record_due_ns)
             c->record_due_ns = now_ns + RECORD_INTERVAL_NS; /* consensus is down: look again then */
     }
     wake = c->wake_ns < c->record_due_ns ? c->wake_ns : c->record_due_ns;

@@ -228,7 +228,7 @@ static uint64_t turn(struct runtime *rt, uint64_t now_ns, uint64_t slept_ns)
     if (rt->status_changed) {
         rt->status = *conductor_page(rt->conductor);
         runtime_publish(rt, now_ns);
-    } else if (now_ns >= rt->next_beat_ns) {
+    } else if (now_ns >= rt->beaten_ns + PAGE_MAY_BEAT_MS * MS_NS) {
         runtime_publish(rt, now_ns);
     }
     /* What was queued by the conductor and the ticks must be polled for. */
@@ -239,7 +239,7 @@ static uint64_t turn(struct runtime *rt, uint64_t now_ns, uint64_t slept_ns)
     for (unsigned i = 0; i < CHILD_COUNT; i++)
         deadline_ns = earliest(deadline_ns, child_next_deadline(&rt->children[i]));
     deadline_ns = earliest(deadline_ns, runtime_stop_deadline(rt));
-    deadline_ns = earliest(deadline_ns, rt->next_beat_ns);
+    deadline_ns = earliest(deadline_ns, rt->beaten_ns + PAGE_BEAT_MS * MS_NS);
     deadline_ns = earliest(deadline_ns, notify_tick(&rt->notify, now_ns));
     return earliest(deadline_ns, flush_log(rt, now_ns));
 }

@@ -60,7 +60,7 @@ struct runtime {
     struct page_supervisor status; /* as the conductor published it last */
     struct page_histogram loop_times;
     bool status_changed;
-    uint64_t next_beat_ns;
+    uint64_t beaten_ns;
 
     bool node_was_started;
     bool node_is_announced;

@@ -117,7 +117,7 @@ void runtime_publish(struct runtime *rt, uint64_t now_ns)
     rt->status.loop_times = rt->loop_times;
     page_publish(rt->page, &rt->status, now_ns);
     rt->status_changed = false;
-    rt->next_beat_ns = now_ns + PAGE_BEAT_MS * UINT64_C(1000000);
+    rt->beaten_ns = now_ns;
 }
 
 void runtime_fill_io(struct runtime *rt, struct conductor_io *ret)

@@ -50,7 +50,7 @@ static void leads_commits_and_keeps_its_cadence(void **state)
     assert_true(driver_view(w->driver).leader_ready);
     w->sent_count = 0;
     for (unsigned i = 0; i < 5; i++) {
-        advance(w, ET / 10);
+        advance(w, ET / 6);
         acknowledge(w, 2, driver_view(w->driver).last_index);
     }
     assert_in_range(count_sent(w, WIRE_APPEND, 2), 4, 6);
@@ -284,6 +284,18 @@ static void others_are_let_ask_first(void **state)
     }
 }
 
+static void a_silent_leader_is_replaced_at_a_fixed_time(void **state)
+{
+    (void)state;
+    struct world *w = start(3, 0);
+    for (unsigned i = 0; i < 20; i++, advance(w, ET + ET / 2 - 5)) /* only late */
+        assert_int_equal(receive(w, 2, append(2, 1, 1, NULL)), 0);
+    assert_int_equal(driver_view(w->driver).elections, 0);
+    advance(w, 10);
+    assert_int_equal(driver_view(w->driver).elections, 1);
+    end(w);
+}
+
 /* Also when the leader's process is known to be gone: it forgets the leader, so that others get its vote. */
 static void a_paused_node_does_not_ask_early(void **state)
 {
@@ -296,9 +308,8 @@ static void a_paused_node_does_not_ask_early(void **state)
     assert_int_equal(driver_view(w->driver).leader_id, 0);
     assert_int_equal(count_sent(w, WIRE_REQUEST_VOTE, 3), 0);
     assert_int_equal(receive(w, 3, vote(3, 3, 1, 1, true)), 0);
-    const struct wire_msg *m = &w->sent[w->sent_count - 1].msg;
-    assert_int_equal(m->kind, WIRE_VOTE_RESULT);
-    assert_int_equal(m->vote_result.granted, 1);
+    assert_int_equal(w->sent[w->sent_count - 1].msg.kind, WIRE_VOTE_RESULT);
+    assert_int_equal(w->sent[w->sent_count - 1].msg.vote_result.granted, 1);
     end(w);
 }
 
@@ -575,6 +586,7 @@ int main(void)
         cmocka_unit_test(others_are_let_ask_first),
         cmocka_unit_test(a_paused_node_does_not_ask_early),
         cmocka_unit_test(a_transfer_waits_for_no_turn),
+        cmocka_unit_test(a_silent_leader_is_replaced_at_a_fixed_time),
         cmocka_unit_test(a_lost_end_makes_it_careful),
         cmocka_unit_test(a_higher_term_is_told_to_who_asks_before_the_vote),
         cmocka_unit_test(a_guest_votes_once),
