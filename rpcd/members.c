@@ -136,28 +136,73 @@ void members_adopt_head(struct rpc_call *call)
         reply_link_error(call, rc);
 }
 
-static void reply_payload(struct rpc_call *call, int fd)
+/* A payload on its way to the client. */
+struct shown_payload {
+    uv_work_t work;
+    struct rpc_call *call;
+    void *map;
+    size_t map_bytes;
+    char *json, *text; /* text: the whole answer, NULL when only the result could be made */
+    size_t json_len, text_len;
+};
+
+static void make_json(struct shown_payload *p)
 {
     struct payload_view view;
+    if (payload_view_parse(p->map, p->map_bytes, &view) == 0)
+        p->json = payload_record_to_json(&view, &p->json_len);
+}
+
+static void make_in_thread(uv_work_t *work)
+{
+    struct shown_payload *p = work->data;
+    make_json(p);
+    if (p->json != NULL)
+        p->text = rpc_wrap_result(p->call, p->json, p->json_len, &p->text_len);
+}
+
+static void finish_payload(struct shown_payload *p)
+{
+    (void)munmap(p->map, p->map_bytes);
+    if (p->json == NULL)
+        rpc_reply_error(p->call, JSONRPC_SERVER, "the payload cannot be shown");
+    else if (p->text != NULL)
+        rpc_reply_wrapped(p->call, p->text, p->text_len, p->json_len);
+    else
+        rpc_reply_json(p->call, p->json, p->json_len);
+    free(p->json);
+    free(p);
+}
+
+static void on_made(uv_work_t *work, int status)
+{
+    (void)status; /* never cancelled */
+    finish_payload(work->data);
+}
+
+static void reply_payload(struct rpc_call *call, int fd)
+{
+    struct shown_payload *p = NULL;
     uint64_t bytes;
-    char *json = NULL;
-    size_t len = 0;
-    void *map = MAP_FAILED;
     if (fd < 0 || fd_check_sealed(fd, F_SEAL_SHRINK | F_SEAL_WRITE, &bytes) < 0 || bytes == 0) {
         rpc_reply_error(call, JSONRPC_SERVER, "consensus sent an unusable payload");
         return;
     }
-    map = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
-    if (map != MAP_FAILED) {
-        if (payload_view_parse(map, bytes, &view) == 0)
-            json = payload_record_to_json(&view, &len);
-        (void)munmap(map, bytes);
+    void *const map = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
+    if (map == MAP_FAILED || (p = calloc(1, sizeof *p)) == NULL) {
+        if (map != MAP_FAILED)
+            (void)munmap(map, bytes);
+        rpc_reply_error(call, JSONRPC_SERVER, "out of memory");
+        return;
     }
-    if (json == NULL)
-        rpc_reply_error(call, JSONRPC_SERVER, "the payload cannot be shown");
-    else
-        rpc_reply_json(call, json, len);
-    free(json);
+    p->call = call;
+    p->map = map;
+    p->map_bytes = bytes;
+    p->work.data = p;
+    if (bytes > RPC_LOOP_MAX_BYTES && uv_queue_work(&call->app->loop, &p->work, make_in_thread, on_made) == 0)
+        return;
+    make_json(p);
+    finish_payload(p);
 }
 
 static void on_payload(void *ctx, int rc, const void *body, int *fd)

@@ -99,21 +99,88 @@ static bool is_gated(const struct rpc_call *call)
     return call->msg.method->id != METHOD_SET_MAX_DA_SIZE;
 }
 
-static void on_answer(void *ctx, struct http_client_result *result)
-{
-    struct rpc_call *call = ctx;
+/* An upstream's answer on its way to the client. */
+struct answer {
+    uv_work_t work;
+    struct rpc_call *call;
+    int status;
+    char *body;
+    size_t body_len;
+    int rc; /* of reading it */
     struct json_span value, error;
-    if (result->rc < 0)
-        rpc_reply_error(call, JSONRPC_SERVER, "%s", result->text);
-    else if (jsonrpc_parse_answer(result->body, result->body_len, &value, &error) < 0)
-        rpc_reply_error(call, JSONRPC_SERVER, "%d %s", result->status,
-                        result->status / 100 == 2 ? "answer is no JSON-RPC" : "from the upstream");
-    else if (error.len > 0)
-        rpc_reply_error_json(call, error.at, error.len);
+    char *text; /* the whole answer, NULL: not made yet */
+    size_t text_len;
+};
+
+static void read_answer(struct answer *a)
+{
+    a->rc = jsonrpc_parse_answer(a->body, a->body_len, &a->value, &a->error);
+}
+
+static void reply_answer(struct answer *a)
+{
+    struct rpc_call *call = a->call;
+    if (a->rc < 0)
+        rpc_reply_error(call, JSONRPC_SERVER, "%d %s", a->status,
+                        a->status / 100 == 2 ? "answer is no JSON-RPC" : "from the upstream");
+    else if (a->error.len > 0)
+        rpc_reply_error_json(call, a->error.at, a->error.len);
     else if (is_gated(call) && !status_answers_leader(call->app->status)) /* lost while it was under way */
         rpc_reply_error(call, JSONRPC_SERVER, "%s", not_leader);
+    else if (a->text != NULL)
+        rpc_reply_wrapped(call, a->text, a->text_len, a->value.len);
     else
-        rpc_reply_json(call, value.at, value.len);
+        rpc_reply_json(call, a->value.at, a->value.len);
+}
+
+static void read_in_thread(uv_work_t *work)
+{
+    struct answer *a = work->data;
+    read_answer(a);
+    if (a->rc == 0 && a->error.len == 0)
+        a->text = rpc_wrap_result(a->call, a->value.at, a->value.len, &a->text_len);
+    if (a->text != NULL) { /* giving tens of megabytes back takes its time too */
+        free(a->body);
+        a->body = NULL;
+    }
+}
+
+static void on_read(uv_work_t *work, int status)
+{
+    struct answer *a = work->data;
+    (void)status; /* never cancelled */
+    reply_answer(a);
+    free(a->body);
+    free(a);
+}
+
+/* Takes the body of a large answer. Returns false when it cannot be read in a thread. */
+static bool read_aside(const struct answer *from, struct http_client_result *result)
+{
+    struct answer *a = malloc(sizeof *a);
+    if (a == NULL)
+        return false;
+    *a = *from;
+    a->work.data = a;
+    if (uv_queue_work(&a->call->app->loop, &a->work, read_in_thread, on_read) < 0) {
+        free(a);
+        return false;
+    }
+    result->body = NULL; /* kept */
+    return true;
+}
+
+static void on_answer(void *ctx, struct http_client_result *result)
+{
+    struct answer a = {.call = ctx, .status = result->status, .body = result->body, .body_len = result->body_len};
+    if (result->rc < 0) {
+        rpc_reply_error(a.call, JSONRPC_SERVER, "%s", result->text);
+        return;
+    }
+    if (a.body_len > RPC_LOOP_MAX_BYTES && read_aside(&a, result))
+        return;
+    read_answer(&a);
+    reply_answer(&a);
 }
 
 void proxy_call(struct rpc_call *call)

@@ -20,6 +20,8 @@
 #define JSON_TYPE "application/json"
 /* Only a body this long is worth the short cut for commits. */
 #define PEEK_MIN_BYTES 2048
+/* The calls of a batch are read one by one on the loop, so all of them together must be quick to read. */
+#define BATCH_MAX_BYTES ((size_t)5 << 20)
 
 struct rpc_exchange {
     struct rpcd *app;
@@ -30,6 +32,11 @@ struct rpc_exchange {
     char *out;
     size_t out_len, out_size;
     char small[512];
+    /* What reading the body found; of a large one in a thread. */
+    uv_work_t work;
+    struct json_span body;
+    int count; /* of calls; negative: malformed */
+    struct jsonrpc_error error;
 };
 
 struct http_request *rpc_call_request(const struct rpc_call *call)
@@ -95,16 +102,56 @@ static void exchange_finish(struct rpc_exchange *x)
 
 static void exchange_run(struct rpc_exchange *x);
 
-static void reply(struct rpc_call *call, const char *member, const char *json, size_t len, int code)
+static void count_reply(const struct rpc_call *call, size_t len, int code)
 {
-    struct rpc_exchange *x = call->exchange;
     const uint64_t took_ns = clock_mono_ns() - call->start_ns;
     metrics_count_call(call->app->metrics, call->msg.method, code, took_ns, call->msg.params.len, code == 0 ? len : 0);
-    if (call->msg.has_id)
-        out_response(x, call->msg.id, member, json, len);
+}
+
+static void answered(struct rpc_exchange *x)
+{
     x->is_answered = true;
     if (!x->is_running)
         exchange_run(x);
+}
+
+static void reply(struct rpc_call *call, const char *member, const char *json, size_t len, int code)
+{
+    struct rpc_exchange *x = call->exchange;
+    count_reply(call, len, code);
+    if (call->msg.has_id)
+        out_response(x, call->msg.id, member, json, len);
+    answered(x);
+}
+
+char *rpc_wrap_result(const struct rpc_call *call, const char *json, size_t len, size_t *ret_len)
+{
+    static const char before[] = "{\"jsonrpc\":\"2.0\",\"id\":", between[] = ",\"result\":", after[] = "}";
+    const struct json_span id = call->msg.id;
+    if (call->exchange->is_batch || !call->msg.has_id || id.len == 0)
+        return NULL;
+    /* One more for the newline that ends every answer. */
+    char *const text = malloc(sizeof before + id.len + sizeof between + len + sizeof after);
+    char *p = text;
+    if (text == NULL)
+        return NULL;
+    p = mempcpy(p, before, sizeof before - 1);
+    p = mempcpy(p, id.at, id.len);
+    p = mempcpy(p, between, sizeof between - 1);
+    p = mempcpy(p, json, len);
+    p = mempcpy(p, after, sizeof after - 1);
+    *ret_len = (size_t)(p - text);
+    return text;
+}
+
+void rpc_reply_wrapped(struct rpc_call *call, char *text, size_t text_len, size_t json_len)
+{
+    struct rpc_exchange *x = call->exchange;
+    count_reply(call, json_len, 0);
+    x->out = text; /* alone in its exchange, so nothing was put out before */
+    x->out_len = text_len;
+    x->out_size = text_len + 1;
+    answered(x);
 }
 
 void rpc_reply_json(struct rpc_call *call, const char *json, size_t len)
@@ -178,19 +225,21 @@ static bool is_served(const struct rpcd *app, const struct method *m)
     return app->config.enable_proxy || (m->kind != KIND_PROXY_NODE && m->kind != KIND_PROXY_EXECUTION);
 }
 
-static void execute(struct rpc_exchange *x, struct json_span text)
+/* Pure, as it may run in a thread: nothing is answered or counted here. */
+static void read_call(struct rpc_call *call, struct json_span text, struct jsonrpc_error *ret_error)
 {
-    struct rpc_call *call = &x->call;
-    struct jsonrpc_error e;
-    call->start_ns = clock_mono_ns();
-    jsonrpc_parse(text, &call->msg, &e);
-    if (e.code == 0 && !is_served(x->app, call->msg.method))
-        jsonrpc_set_error(&e, JSONRPC_METHOD_NOT_FOUND, "the method %s does not exist/is not available",
+    jsonrpc_parse(text, &call->msg, ret_error);
+    if (ret_error->code == 0 && !is_served(call->app, call->msg.method))
+        jsonrpc_set_error(ret_error, JSONRPC_METHOD_NOT_FOUND, "the method %s does not exist/is not available",
                           call->msg.method_name);
-    if (e.code == 0)
-        jsonrpc_check_args(&call->msg, &call->args, &e);
-    if (e.code != 0)
-        reply_error(call, &e);
+    if (ret_error->code == 0)
+        jsonrpc_check_args(&call->msg, &call->args, ret_error);
+}
+
+static void execute(struct rpc_call *call, const struct jsonrpc_error *e)
+{
+    if (e->code != 0)
+        reply_error(call, e);
     else
         dispatch(call);
 }
@@ -205,7 +254,9 @@ static void exchange_run(struct rpc_exchange *x)
             return;
         }
         x->is_answered = false;
-        execute(x, x->batch.value);
+        x->call.start_ns = clock_mono_ns();
+        read_call(&x->call, x->batch.value, &x->error);
+        execute(&x->call, &x->error);
     }
     x->is_running = false;
 }
@@ -258,6 +309,52 @@ static bool try_commit(struct rpc_exchange *x, const char *body, size_t len)
     return commit_try_call(&x->call, payload);
 }
 
+/* Pure, as read_call. */
+static void read_body(struct rpc_exchange *x)
+{
+    const char *at = x->body.at, *const end = at + x->body.len;
+    struct json_span whole;
+    x->is_batch = *at == '[';
+    if (!x->is_batch) {
+        x->count = json_skip_value(&at, end, &whole) < 0 ? -1 : 1;
+        if (x->count > 0)
+            read_call(&x->call, whole, &x->error);
+    } else {
+        x->count = x->body.len > BATCH_MAX_BYTES ? JSONRPC_BATCH_MAX + 1 : count_batch(at, end);
+    }
+}
+
+static void exchange_begin(struct rpc_exchange *x)
+{
+    if (x->count <= 0 || x->count > JSONRPC_BATCH_MAX) {
+        respond_error(x->req, x->count < 0 ? JSONRPC_PARSE_ERROR : JSONRPC_INVALID_REQUEST,
+                      x->count < 0    ? "parse error"
+                      : x->count == 0 ? "empty batch"
+                                      : "batch too large");
+        free(x);
+        return;
+    }
+    x->is_running = true;
+    if (x->is_batch && json_walk_start(&x->batch, x->body.at, x->body.at + x->body.len) == 0) {
+        x->is_answered = true;
+        (void)out_text(x, "[");
+    } else {
+        execute(&x->call, &x->error);
+    }
+    exchange_run(x);
+}
+
+static void read_in_thread(uv_work_t *work)
+{
+    read_body(work->data);
+}
+
+static void on_read(uv_work_t *work, int status)
+{
+    (void)status; /* never cancelled */
+    exchange_begin(work->data);
+}
+
 static void serve_rpc(struct rpcd *app, struct http_request *req)
 {
     size_t len;
@@ -275,27 +372,13 @@ static void serve_rpc(struct rpcd *app, struct http_request *req)
     }
     if (try_commit(x, start, len))
         return;
-    struct json_span whole = {at, 0};
-    const int count = *at == '[' ? count_batch(at, end) : 1;
-    if (count == 0 || count > JSONRPC_BATCH_MAX) {
-        respond_error(req, JSONRPC_INVALID_REQUEST, count == 0 ? "empty batch" : "batch too large");
-        free(x);
+    x->body = (struct json_span){at, (size_t)(end - at)};
+    x->call.start_ns = clock_mono_ns();
+    x->work.data = x;
+    if (len > RPC_LOOP_MAX_BYTES && uv_queue_work(&app->loop, &x->work, read_in_thread, on_read) == 0)
         return;
-    }
-    if (count < 0 || (*at != '[' && json_skip_value(&at, end, &whole) < 0)) {
-        respond_error(req, JSONRPC_PARSE_ERROR, "parse error");
-        free(x);
-        return;
-    }
-    x->is_running = true;
-    if (*at == '[' && json_walk_start(&x->batch, at, end) == 0) {
-        x->is_batch = true;
-        x->is_answered = true;
-        (void)out_text(x, "[");
-    } else {
-        execute(x, whole);
-    }
-    exchange_run(x);
+    read_body(x);
+    exchange_begin(x);
 }
 
 static bool is_json_type(const char *type)

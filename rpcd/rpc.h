@@ -9,6 +9,9 @@
 
 struct rpc_exchange;
 
+/* A longer text is read in a thread of libuv's pool: the loop has commits to serve meanwhile. */
+#define RPC_LOOP_MAX_BYTES ((size_t)256 << 10)
+
 struct rpc_call {
     struct rpc_exchange *exchange;
     struct rpcd *app;
@@ -29,5 +32,11 @@ void rpc_reply_bool(struct rpc_call *call, bool value);
 __attribute__((format(printf, 3, 4))) void rpc_reply_error(struct rpc_call *call, int code, const char *fmt, ...);
 /* An error object's text, passed through. */
 void rpc_reply_error_json(struct rpc_call *call, const char *json, size_t len);
+/* Takes what rpc_wrap_result made. json_len: of the result, for the metrics. */
+void rpc_reply_wrapped(struct rpc_call *call, char *text, size_t text_len, size_t json_len);
+
+/* May run in a thread: the whole answer of a call that is alone in its request, with a copy of the result. Returns a
+ * malloc'd text, or NULL (a batch, no id, out of memory): then rpc_reply_json has to do. */
+char *rpc_wrap_result(const struct rpc_call *call, const char *json, size_t len, size_t *ret_len);
 
 #endif

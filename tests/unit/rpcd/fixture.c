@@ -214,6 +214,34 @@ static void *play(void *ctx)
 
 /* ---- upstreams of the proxy ---- */
 
+/* {"jsonrpc":"2.0","id":1,"result":[0,0,…,0]}: text that takes its time to read. */
+static char *large_answer(size_t result_bytes, bool is_cut, size_t *ret_len)
+{
+    static const char before[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":";
+    char *text = malloc(sizeof before + result_bytes + 1);
+    size_t len = sizeof before - 1;
+    memcpy(text, before, len);
+    for (size_t i = 0; i < result_bytes; i++)
+        text[len++] = i % 2 == 1 ? '0' : i == 0 ? '[' : ',';
+    text[len - 1] = ']';
+    if (!is_cut)
+        text[len++] = '}';
+    *ret_len = len;
+    return text;
+}
+
+static void send_large_answer(struct fixture *f, int fd)
+{
+    char head[128];
+    size_t len;
+    char *text = large_answer(f->upstream_bytes, f->upstream_fails, &len);
+    const int n =
+        snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n", len);
+    helper_send(fd, head, (size_t)n);
+    helper_send(fd, text, len);
+    free(text);
+}
+
 static void serve_upstream(struct fixture *f, int fd)
 {
     char buf[4096], answer[1024];
@@ -235,6 +263,11 @@ static void serve_upstream(struct fixture *f, int fd)
     if (strstr(buf, "miner_setMaxDASize\",\"params\":[\"0x1\",\"0x2\"]") != NULL)
         body = "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":true}";
     pthread_mutex_unlock(&f->lock);
+    if (f->upstream_bytes > 0) {
+        send_large_answer(f, fd);
+        close(fd);
+        return;
+    }
     const int n = snprintf(answer, sizeof answer,
                            "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s", strlen(body), body);
     helper_send(fd, answer, (size_t)n);

@@ -38,6 +38,7 @@ struct fixture {
     struct msg_member_op last_member;
     int member_rc;
     bool upstream_fails;
+    size_t upstream_bytes; /* of the result's text when not 0; with upstream_fails its end is missing */
 };
 
 /* Starts rpcd, hands over listeners and pages, connects consensus; this node leads. */
