@@ -244,9 +244,7 @@ static int propose(struct commits *c, struct pending *p, struct judge_verdict *v
             ackbook_asked_again(&c->ackbook, p->term, p->block.hash);
         return rc;
     }
-    verdict->proposal.proposer = c->node->raft_id;
-    proposal_entry_seal(*e, &verdict->proposal);
-    rc = driver_propose(d, now, *e, &p->index, &p->term);
+    rc = node_propose(c->node, *e, &verdict->proposal, &p->index, &p->term);
     if (rc)
         return rc;
     *e = NULL; /* the log has it */

@@ -150,6 +150,10 @@ void frame_put_hello(struct frame_out *out, const struct frame_hello *hello)
     memcpy(p + 40, hello->cluster_id, CLUSTER_ID_BYTES);
     memcpy(p + 56, hello->name, strnlen(hello->name, SERVER_ID_SIZE - 1));
     memcpy(p + 56 + SERVER_ID_SIZE, hello->address, strnlen(hello->address, SERVER_ADDR_SIZE - 1));
+    p += 56 + SERVER_ID_SIZE + SERVER_ADDR_SIZE;
+    put64(p, hello->membership_index);
+    put32(p + 8, hello->proposal_level);
+    memcpy(p + 12, hello->version, strnlen(hello->version, VERSION_SIZE - 1));
     finish_small(out, HELLO_BYTES);
 }
 

@@ -3,6 +3,8 @@
  * payload; anything unknown, out of range or unused-but-set is refused. Pure: no sockets here.
  * A snapshot travels part by part, each in chunks {a index, b bytes before it, c part, d bytes of the part},
  * whose payload checksum goes on from chunk to chunk: the last one's is the part's.
+ * Neighbouring releases understand each other: HELLO and RECORD may grow at their end, and what is behind the
+ * fields that this version knows is ignored; a reason to be not ready that it does not know is READY_UNKNOWN.
  *
  *  0 magic u32 | 4 version u8 | 5 kind u8 | 6 flags u8 | 7 library message version u8
  *  8 payload bytes u32 | 12 payload crc u32 | 16 term u64 | 24 a | 32 b | 40 c | 48 d (u64 each)
@@ -43,11 +45,14 @@ struct frame_hello {
     uint32_t purpose; /* enum frame_purpose */
     uint32_t election_timeout_ms;
     uint64_t raft_id;
-    uint64_t process_nonce; /* random, new with every start of the process */
+    uint64_t process_nonce;    /* random, new with every start of the process */
+    uint64_t membership_index; /* of the newest configuration in its log; 0: none */
+    uint32_t proposal_level;   /* what it understands (see proposal.h); at least 1 */
     uint8_t storage_uuid[STORAGE_UUID_BYTES];
     uint8_t cluster_id[CLUSTER_ID_BYTES]; /* all zero: none yet */
     char name[SERVER_ID_SIZE];
     char address[SERVER_ADDR_SIZE]; /* host:port, as advertised */
+    char version[VERSION_SIZE];     /* of its op-conductor, for people */
 };
 
 /* A member's self record as it is passed around (about five times a second; also the sign of life
@@ -109,6 +114,8 @@ uint8_t *frame_receiver_buffer(struct frame_receiver *r, size_t *ret_room);
  * OC_EVERSION, OC_ECORRUPT, -ENOMEM, after which the stream is unusable. A snapshot comes out as one
  * frame, with its last chunk. */
 int frame_receiver_advance(struct frame_receiver *r, size_t n, struct frame *ret_frame);
+/* After OC_EVERSION: the version that the other side speaks. */
+unsigned frame_receiver_version(const struct frame_receiver *r);
 /* A payload of an entry or snapshot is under way. */
 bool frame_receiver_is_bulk(const struct frame_receiver *r);
 

@@ -74,6 +74,11 @@ uint8_t *frame_receiver_buffer(struct frame_receiver *r, size_t *ret_room)
     return r->header + r->header_have;
 }
 
+unsigned frame_receiver_version(const struct frame_receiver *r)
+{
+    return r->header[AT_VERSION];
+}
+
 bool frame_receiver_is_bulk(const struct frame_receiver *r)
 {
     return r->snapshot || (r->in_payload && r->entry);
@@ -148,13 +153,15 @@ static bool is_allowed(const struct fields *f)
             return false;
         break;
     case FRAME_HELLO:
-        least = most = HELLO_BYTES;
+        least = HELLO_BYTES;
+        most = FRAME_SMALL_MAX_BYTES;
         break;
     case FRAME_REFUSE:
         least = most = TEXT_SIZE;
         break;
     case FRAME_RECORD:
-        least = most = RECORD_BYTES;
+        least = RECORD_BYTES;
+        most = FRAME_SMALL_MAX_BYTES;
         break;
     default:
         return false;
@@ -199,8 +206,13 @@ static int get_hello(const uint8_t *p, struct frame_hello *ret)
     memcpy(ret->cluster_id, p + 40, CLUSTER_ID_BYTES);
     memcpy(ret->name, p + 56, SERVER_ID_SIZE);
     memcpy(ret->address, p + 56 + SERVER_ID_SIZE, SERVER_ADDR_SIZE);
+    p += 56 + SERVER_ID_SIZE + SERVER_ADDR_SIZE;
+    ret->membership_index = get64(p);
+    ret->proposal_level = get32(p + 8);
+    memcpy(ret->version, p + 12, VERSION_SIZE);
     if (ret->purpose < PURPOSE_CONTROL || ret->purpose > PURPOSE_PROBE || !is_terminated(ret->name, SERVER_ID_SIZE) ||
-        !is_terminated(ret->address, SERVER_ADDR_SIZE) || identity_check_name(ret->name) ||
+        !is_terminated(ret->address, SERVER_ADDR_SIZE) || !is_terminated(ret->version, VERSION_SIZE) ||
+        ret->proposal_level == 0 || identity_check_name(ret->name) ||
         ret->raft_id != identity_raft_id(ret->name, ret->storage_uuid))
         return OC_EPROTO;
     return 0;
@@ -218,8 +230,9 @@ static int get_record(const uint8_t *p, struct frame_record *ret)
     ret->record.unsafe_head.number = get64(p + 24);
     memcpy(ret->record.unsafe_head.hash, p + 32, HASH_SIZE);
     ret->record.wall_ms = get64(p + 32 + HASH_SIZE);
-    if (get32(p) > 1 || ret->record.reason >= READY_REASON_COUNT || ret->record.paused > 1 ||
-        ret->record.sequencing > 1 || ret->record.health_unknown > 1)
+    if (ret->record.reason >= READY_REASON_COUNT)
+        ret->record.reason = READY_UNKNOWN; /* of a later version: not ready in any case */
+    if (get32(p) > 1 || ret->record.paused > 1 || ret->record.sequencing > 1 || ret->record.health_unknown > 1)
         return OC_EPROTO;
     return 0;
 }

@@ -127,8 +127,10 @@ static uint64_t make_random(void)
 
 static int listen_for_peers(struct node *n)
 {
-    struct frame_hello self = {
-        .raft_id = n->raft_id, .election_timeout_ms = n->config.election_timeout_ms, .process_nonce = make_random()};
+    struct frame_hello self = {.raft_id = n->raft_id,
+                               .election_timeout_ms = n->config.election_timeout_ms,
+                               .process_nonce = make_random(),
+                               .proposal_level = PROPOSAL_LEVEL};
     const struct peers_events events = node_peers_events(n);
     const char *host = n->config.bind_host, *reason;
     char text[SERVER_ADDR_SIZE + 16], unused[SERVER_ADDR_SIZE];
@@ -137,6 +139,7 @@ static int listen_for_peers(struct node *n)
     memcpy(self.storage_uuid, id->uuid, sizeof self.storage_uuid);
     memcpy(self.cluster_id, id->cluster_id, sizeof self.cluster_id);
     memcpy(self.name, n->config.common.server_id, sizeof self.name);
+    snprintf(self.version, sizeof self.version, "%.*s", (int)sizeof self.version - 1, n->config.common.version);
     n->peers = peers_new(&n->loop, &self, &events);
     if (!n->peers)
         return WORKER_EXIT_TRY_LATER;
@@ -254,6 +257,8 @@ void node_start(struct node *n)
         node_exit(n, code);
         return;
     }
+    if (n->is_exiting)
+        return; /* its log cannot be applied */
     n->is_started = n->is_dirty = true;
     if (worker_ready(&n->worker) < 0)
         node_exit(n, WORKER_EXIT_INTERNAL);

@@ -7,6 +7,7 @@
 
 #include "consensus/driver.h"
 #include "consensus/peer.h"
+#include "consensus/proposal.h"
 #include "consensus/storage.h"
 #include "consensus/window.h"
 #include "shared/config/worker_config.h"
@@ -72,6 +73,10 @@ uint64_t node_deadline_ms(const struct node *n);
 /* Before the loop sleeps: if anything changed everybody who depends on it looks, the page first; and the
  * page is kept fresh. */
 void node_spread_news(struct node *n);
+
+/* Seals the proposal into the entry, as this node's, and proposes it. Takes the reference when it returns 0. Else as
+ * driver_propose, or OC_EVERSION: not every member understands that kind. */
+int node_propose(struct node *n, struct entry *e, struct proposal *p, uint64_t *ret_index, uint64_t *ret_term);
 
 /* ---- looking ---- */
 

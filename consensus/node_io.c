@@ -51,11 +51,20 @@ static void io_apply(void *ctx, uint64_t index, uint64_t term, struct entry *e)
     struct node *n = ctx;
     enum window_result result = WINDOW_ACCEPTED;
     uint64_t quorum_ns = clock_mono_ns();
+    if (n->is_exiting)
+        return;
     if (entry_type(e) == ENTRY_COMMAND) {
         result = window_apply(n->window, index, e);
         n->head_changed_ms = clock_mono_ms();
-        if (result == WINDOW_INVALID)
-            LOG_ERROR("An entry of the log is no proposal that this version understands", LOG_U("index", index));
+    }
+    if (result == WINDOW_INVALID) {
+        /* Its checksum is good, so whoever wrote it meant something. To go on without it would be to disagree with the
+         * members that understand it. */
+        LOG_CRIT("An entry of the log is of a kind that this version does not understand: install the version that the "
+                 "other members run",
+                 LOG_U("index", index));
+        node_exit(n, WORKER_EXIT_CONFIG);
+        return;
     }
     n->is_dirty = true;
     commits_on_applied(n->commits, index, term, result, quorum_ns);

@@ -48,6 +48,15 @@ int node_check_leader(const struct node *n)
     return view.transferring ? OC_ETRANSFER : 0;
 }
 
+int node_propose(struct node *n, struct entry *e, struct proposal *p, uint64_t *ret_index, uint64_t *ret_term)
+{
+    if (proposal_kind_level(p->kind) > peers_proposal_level(n->peers))
+        return OC_EVERSION;
+    p->proposer = n->raft_id;
+    proposal_entry_seal(e, p);
+    return driver_propose(n->driver, clock_mono_ms(), e, ret_index, ret_term);
+}
+
 /* ---- events ---- */
 
 void node_take_disk_event(struct node *n, const struct storage_event *event)

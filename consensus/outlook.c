@@ -58,13 +58,12 @@ void outlook_tell(struct node *n, const struct outlook *o, enum head_event kind,
 int outlook_propose_head(struct node *n, const struct outlook *o, const struct block_id *head, uint64_t *ret_index,
                          uint64_t *ret_term)
 {
-    struct proposal p = {.kind = PROPOSAL_ADOPT, .proposer = n->raft_id, .block = *head};
+    struct proposal p = {.kind = PROPOSAL_ADOPT, .block = *head};
     struct entry *e = proposal_entry_new(0);
     if (!e)
         return -ENOMEM;
     p.expected_valid = tail_head(&o->tail, &p.expected);
-    proposal_entry_seal(e, &p);
-    int rc = driver_propose(n->driver, clock_mono_ms(), e, ret_index, ret_term);
+    int rc = node_propose(n, e, &p, ret_index, ret_term);
     if (rc)
         entry_unref(e);
     return rc;

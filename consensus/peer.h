@@ -52,6 +52,11 @@ void peers_set_record(struct peers *p, const struct msg_self_record *record);
 /* A member's newest self record and its age. Returns false when it has told none. */
 bool peers_get_record(const struct peers *p, uint64_t id, uint64_t now_ms, struct msg_self_record *ret_record,
                       uint64_t *ret_age_ms);
+/* The highest level of proposals that this node and all other members understand, by their last hello; a member that
+ * was never connected counts as one of the first version. */
+uint32_t peers_proposal_level(const struct peers *p);
+/* The version in a member's last hello, this node's own included; "" when it was never connected. Borrowed. */
+const char *peers_version(const struct peers *p, uint64_t id);
 /* When anything arrived from it; 0 = never. */
 uint64_t peers_contact_ms(const struct peers *p, uint64_t id);
 /* Both connections to it stand. */

@@ -29,7 +29,10 @@ bool conn_check_hello(const struct peers *p, const struct frame_hello *h, char *
         snprintf(text, text_size, "server %s and server %s belong to different clusters", h->name, p->self.name);
         return false;
     }
-    if (m ? m->id != h->raft_id : strcmp(p->self.name, h->name) == 0) {
+    /* A name with another storage: an emptied disk, or a member that was added again, of which this server has not
+     * heard yet and will hear from that member alone if it is the leader. */
+    bool is_other = m && m->id != h->raft_id && h->membership_index <= p->membership.index;
+    if (is_other || (!m && strcmp(p->self.name, h->name) == 0)) {
         snprintf(text, text_size,
                  "server %s is known with another storage: remove it from the cluster and add it again", h->name);
         return false;
@@ -138,6 +141,16 @@ static void warn_if_timeouts_differ(struct peers *p, struct peer *peer, const st
              LOG_U("peer_ms", h->election_timeout_ms), LOG_U("own_ms", p->self.election_timeout_ms));
 }
 
+/* Whoever is refused tries again and again. */
+static bool may_log_refusal(const struct conn *c)
+{
+    struct peers *p = c->peers;
+    if (p->refusal_logged_ms && c->heard_ms - p->refusal_logged_ms < REFUSAL_LOG_PERIOD_MS)
+        return false;
+    p->refusal_logged_ms = c->heard_ms;
+    return true;
+}
+
 static int on_hello(struct conn *c, const struct frame_hello *h)
 {
     struct peers *p = c->peers;
@@ -149,17 +162,19 @@ static int on_hello(struct conn *c, const struct frame_hello *h)
     c->hello = *h;
     if (!c->dialed && c->purpose != PURPOSE_PROBE && !conn_check_hello(p, h, text, sizeof text)) {
         struct frame_out out = {.payload_len = 0};
-        if (!p->refusal_logged_ms || c->heard_ms - p->refusal_logged_ms >= REFUSAL_LOG_PERIOD_MS) {
-            p->refusal_logged_ms = c->heard_ms;
+        if (may_log_refusal(c))
             LOG_WARN("Refused a connection of another conductor", LOG_S("server", h->name),
                      LOG_S("from", net_peer_text(c->stream)), LOG_S("reason", text));
-        }
         frame_put_refuse(&out, text);
         conn_send_small(c, &out);
         conn_close(c, true);
         return 0;
     }
     warn_if_timeouts_differ(p, peer, h);
+    if (peer) {
+        peer->proposal_level = h->proposal_level;
+        memcpy(peer->version, h->version, sizeof peer->version);
+    }
     c->is_up = true;
     if (!c->dialed) {
         send_hello(c);
@@ -243,9 +258,16 @@ static int on_received(void *ctx, size_t n)
         rc = on_frame(c, &f);
         frame_clear(&f);
     }
-    if (rc < 0 && !c->is_closed)
+    if (rc == OC_EVERSION && !c->is_closed) {
+        if (may_log_refusal(c))
+            LOG_WARN("Another conductor speaks another version of the protocol between conductors: upgrade one release "
+                     "at a time",
+                     LOG_S("peer", net_peer_text(c->stream)), LOG_U("its_version", frame_receiver_version(c->receiver)),
+                     LOG_U("own_version", FRAME_VERSION));
+    } else if (rc < 0 && !c->is_closed) {
         LOG_WARN("Closed a connection of another conductor", LOG_S("from", net_peer_text(c->stream)),
                  LOG_S("server", c->hello.name), LOG_E(rc));
+    }
     return rc;
 }
 

@@ -18,7 +18,7 @@
 #define RETRY_MIN_MS 20
 #define RETRY_MAX_MS 500
 #define RETRY_REFUSED_MS 1000
-#define REFUSAL_LOG_PERIOD_MS 10000 /* whoever is refused tries again and again */
+#define REFUSAL_LOG_PERIOD_MS 10000
 
 struct conn;
 /* The hello was exchanged; or the connection ended (rc, or a refusal's text). In `down` the
@@ -72,6 +72,8 @@ struct peer {
     struct dialer control, log;
     struct frame_record record;
     uint64_t record_ms, heard_ms;
+    uint32_t proposal_level;    /* of its last hello; 0: none yet */
+    char version[VERSION_SIZE]; /* likewise */
     bool timeout_warned;
     char refusal[TEXT_SIZE]; /* the last one logged */
 };

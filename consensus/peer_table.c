@@ -137,6 +137,7 @@ void peers_sync(struct peers *p, const struct membership *m)
     if (p->is_stopped)
         return;
     p->membership = *m;
+    p->self.membership_index = m->index;
     remove_absent(p);
     add_new(p);
     peers_arm(p);
@@ -259,6 +260,22 @@ bool peers_get_record(const struct peers *p, uint64_t id, uint64_t now_ms, struc
     *ret_record = r->record;
     *ret_age_ms = (now_ms > at_ms ? now_ms - at_ms : 0) + r->age_ms;
     return true;
+}
+
+uint32_t peers_proposal_level(const struct peers *p)
+{
+    uint32_t lowest = p->self.proposal_level;
+    for (const struct peer *peer = p->list; peer; peer = peer->next) {
+        uint32_t level = peer->proposal_level ? peer->proposal_level : 1;
+        lowest = level < lowest ? level : lowest;
+    }
+    return lowest;
+}
+
+const char *peers_version(const struct peers *p, uint64_t id)
+{
+    const struct peer *peer = peers_find(p, id);
+    return id == p->self.raft_id ? p->self.version : peer ? peer->version : "";
 }
 
 uint64_t peers_contact_ms(const struct peers *p, uint64_t id)

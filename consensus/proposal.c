@@ -100,6 +100,11 @@ static bool is_consistent(const struct proposal *p)
     }
 }
 
+uint32_t proposal_kind_level(enum proposal_kind kind)
+{
+    return kind <= PROPOSAL_ADOPT ? 1 : UINT32_MAX;
+}
+
 int proposal_decode(const uint8_t *data, size_t len, struct proposal *ret_proposal, struct payload_view *ret_view)
 {
     struct proposal p = {0};

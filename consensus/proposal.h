@@ -19,6 +19,10 @@
 #define PROPOSAL_MAGIC 0x50434f31u
 #define PROPOSAL_VERSION 1
 #define PROPOSAL_HEADER_BYTES 128
+/* A member understands the kinds of its level and below. The first version's level, 1, has all kinds up to
+ * PROPOSAL_ADOPT; a kind that comes later gets the next one, and is proposed only while all members say that they
+ * understand it. */
+#define PROPOSAL_LEVEL 1
 
 enum proposal_kind {
     PROPOSAL_EXTEND = 1, /* on top of the expected head, or the very first */
@@ -43,6 +47,8 @@ struct entry *proposal_entry_new(size_t record_len);
 /* Where the record goes. */
 uint8_t *proposal_entry_record(struct entry *e);
 size_t proposal_entry_record_len(const struct entry *e);
+/* The level that a member needs to understand this kind. */
+uint32_t proposal_kind_level(enum proposal_kind kind);
 /* Writes the header; p->record and p->record_len are ignored (the entry knows). */
 void proposal_entry_seal(struct entry *e, const struct proposal *p);
 

@@ -61,6 +61,7 @@ static void fill_server(const struct node *n, const struct member *m, uint64_t n
     else
         s->contact_age_ms = !heard ? UINT64_MAX : now_ms > heard ? now_ms - heard : 0;
     s->queued_bytes = peers_queued_bytes(n->peers, m->id);
+    snprintf(s->version, sizeof s->version, "%s", peers_version(n->peers, m->id));
     if (!peers_get_record(n->peers, m->id, now_ms, &s->record, &s->record_age_ms))
         s->record_age_ms = UINT64_MAX;
 }

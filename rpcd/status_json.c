@@ -131,6 +131,8 @@ static void put_servers(struct text *o, const struct page_consensus *p)
             text_put(o, "null");
         else
             text_put(o, "%" PRIu64, s->contact_age_ms);
+        text_put(o, ",\"version\":");
+        put_string(o, s->version, sizeof s->version);
         text_put(o, ",\"record\":");
         put_record(o, s);
         text_put(o, "}");

@@ -7,7 +7,8 @@
 
 #include <stdint.h>
 
-#define SERVER_ID_SIZE 128   /* bytes with NUL: name of a raft server */
+#define SERVER_ID_SIZE 128 /* bytes with NUL: name of a raft server */
+#define VERSION_SIZE 32
 #define SERVER_ADDR_SIZE 264 /* bytes with NUL: host:port */
 #define CLUSTER_SERVERS_MAX 16
 #define HASH_SIZE 32

@@ -25,6 +25,7 @@ struct page_server {
     /* Its latest self record, if record_age_ms != UINT64_MAX. */
     uint64_t record_age_ms;
     struct msg_self_record record;
+    char version[VERSION_SIZE]; /* of its op-conductor; "" when it was never connected */
 };
 
 struct page_consensus {

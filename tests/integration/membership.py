@@ -63,7 +63,8 @@ def lost_majority(bin_dir):
         print(ctl(lead, "force-new-cluster", str(storage), "--yes").strip())
         lead.start()
         cl.wait_for(lambda: cl.answers(lead, "conductor_leader"), 20, "the last node to lead its own cluster")
-        assert lead.call("conductor_paused") is True and servers(lead) == [lead.name]
+        assert lead.call("conductor_paused") is True
+        cl.wait_for(lambda: servers(lead) == [lead.name], 10, "the only member of its own cluster")
         # Its op-node is ahead of the consensus head, which an operator says is right.
         cl.wait_for(lambda: (s := lead.try_status()) and s.get("node_head"), 20, "op-node's head to be known")
         head = op_node_head(lead)

@@ -139,6 +139,19 @@ bool peers_is_connected(const struct peers *p, uint64_t id)
     return to != NULL && world_is_connected(p->host->world, p->host->index, to->index) && to->cons.up;
 }
 
+uint32_t peers_proposal_level(const struct peers *p)
+{
+    (void)p;
+    return PROPOSAL_LEVEL;
+}
+
+const char *peers_version(const struct peers *p, uint64_t id)
+{
+    (void)p;
+    (void)id;
+    return "";
+}
+
 uint64_t peers_queued_bytes(const struct peers *p, uint64_t id)
 {
     (void)p;

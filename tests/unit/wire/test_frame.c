@@ -113,10 +113,13 @@ static struct frame_hello make_hello(void)
     struct frame_hello h = {.purpose = PURPOSE_LOG,
                             .election_timeout_ms = 300,
                             .process_nonce = 0x123456789abcdef0,
+                            .membership_index = 77,
+                            .proposal_level = 3,
                             .storage_uuid = {1, 2, 3},
                             .cluster_id = {9, 8, 7},
                             .name = "seq-0",
-                            .address = "host.example:50050"};
+                            .address = "host.example:50050",
+                            .version = "v1.2.3"};
     h.raft_id = identity_raft_id(h.name, h.storage_uuid);
     return h;
 }
@@ -381,6 +384,12 @@ static void seal(uint8_t *header)
     put32(header + 68, crc32c(0, header, 68));
 }
 
+static void seal_payload(uint8_t *frame, size_t len)
+{
+    put32(frame + 12, crc32c(0, frame + FRAME_HEADER_BYTES, len - FRAME_HEADER_BYTES));
+    seal(frame);
+}
+
 static void test_hostile_headers_are_refused(void **state)
 {
     static const struct {
@@ -439,7 +448,7 @@ static void test_hostile_payloads_are_refused(void **state)
         {"hello whose id is not its digest", 8, EX_HELLO, 0x55},
         {"hello without a name", 56, EX_HELLO, 0},
         {"hello with a bad name", 57, EX_HELLO, '@'},
-        {"record with an unknown reason", 8, EX_RECORD, READY_REASON_COUNT},
+        {"hello without a level", 56 + SERVER_ID_SIZE + SERVER_ADDR_SIZE + 8, EX_HELLO, 0},
         {"record with validity 2", 0, EX_RECORD, 2},
         {"membership of 17", 8, EX_SNAPSHOT_EMPTY, 17},
         {"membership of none", 8, EX_SNAPSHOT_EMPTY, 0},
@@ -452,8 +461,7 @@ static void test_hostile_payloads_are_refused(void **state)
         struct frame f;
         encode((enum example)rows[i].example, &wire);
         wire.data[FRAME_HEADER_BYTES + rows[i].at] = rows[i].value;
-        put32(wire.data + 12, crc32c(0, wire.data + FRAME_HEADER_BYTES, wire.len - FRAME_HEADER_BYTES));
-        seal(wire.data);
+        seal_payload(wire.data, wire.len);
         int rc = decode_one(&wire, SIZE_MAX, &f);
         if (rc != OC_EPROTO)
             fail_msg("%s: %d", rows[i].what, rc);
@@ -474,8 +482,7 @@ static void test_strings_without_an_end_are_refused(void **state)
         struct frame f;
         encode((enum example)rows[i].example, &wire);
         memset(wire.data + FRAME_HEADER_BYTES + rows[i].from, 'x', rows[i].len);
-        put32(wire.data + 12, crc32c(0, wire.data + FRAME_HEADER_BYTES, wire.len - FRAME_HEADER_BYTES));
-        seal(wire.data);
+        seal_payload(wire.data, wire.len);
         assert_int_equal(decode_one(&wire, SIZE_MAX, &f), OC_EPROTO);
     }
 }

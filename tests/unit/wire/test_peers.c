@@ -33,6 +33,7 @@ struct side {
 static uv_loop_t loop;
 static uint64_t starts;
 static struct side a, b;
+static uint8_t levels[2] = {1, 1};
 
 static void drop_last(struct side *s)
 {
@@ -81,6 +82,8 @@ static void side_open(struct side *s, const char *name, uint8_t storage, uint8_t
     s->self.storage_uuid[0] = storage;
     s->self.cluster_id[0] = cluster;
     s->self.election_timeout_ms = 300;
+    s->self.proposal_level = levels[s == &b];
+    snprintf(s->self.version, sizeof s->self.version, "v1.0.%u", storage);
     s->self.process_nonce = ++starts;
     s->self.raft_id = identity_raft_id(name, s->self.storage_uuid);
     s->peers = peers_new(&loop, &s->self, &events);
@@ -301,6 +304,71 @@ static void test_strangers_are_refused(void **state)
     assert_int_equal(a.gone + b.gone, 0);
 }
 
+/* Storage 9 took the place of seq-0's storage 1, which the other has not heard yet: it may be the leader who would
+ * tell. */
+static void test_a_member_that_was_added_again_is_let_in(void **state)
+{
+    struct membership old, now;
+    (void)state;
+    side_open(&a, "seq-0", 9, 7, 0);
+    side_open(&b, "seq-1", 2, 7, 0);
+    now = old = both();
+    old.members[0].id = identity_raft_id("seq-0", (uint8_t[STORAGE_UUID_BYTES]){1});
+    peers_sync(b.peers, &old);
+    peers_sync(a.peers, &now); /* as old as the other's: no reason to believe it */
+    run_for(200);
+    assert_int_equal(a.connected, 0);
+    now.index++;
+    peers_sync(a.peers, &now);
+    for (unsigned i = 0; i < WAIT_MS / 50 && !peers_is_connected(a.peers, b.self.raft_id); i++)
+        run_for(50);
+    assert_true(peers_is_connected(a.peers, b.self.raft_id));
+    assert_int_equal(b.connected, 0); /* itself it goes by its own list */
+    struct wire_msg result = {.kind = WIRE_APPEND_RESULT, .term = 3};
+    peers_send(b.peers, a.self.raft_id, &result);
+    assert_true(run_until(&a.received[WIRE_APPEND_RESULT], 1, WAIT_MS));
+}
+
+static void test_versions_are_told(void **state)
+{
+    (void)state;
+    side_open(&a, "seq-0", 1, 7, 0);
+    side_open(&b, "seq-1", 2, 7, 0);
+    struct membership m = both();
+    peers_sync(a.peers, &m);
+    /* The one that was never connected counts as one of the first version. */
+    assert_int_equal(peers_proposal_level(a.peers), 1);
+    assert_string_equal(peers_version(a.peers, b.self.raft_id), "");
+    assert_true(run_until(&a.connected, 1, WAIT_MS));
+    assert_string_equal(peers_version(a.peers, b.self.raft_id), "v1.0.2");
+    assert_string_equal(peers_version(a.peers, a.self.raft_id), "v1.0.1");
+}
+
+static void a_level_of(uint8_t ours, uint8_t theirs, uint32_t wanted)
+{
+    levels[0] = ours;
+    levels[1] = theirs;
+    side_open(&a, "seq-0", 1, 7, 0);
+    side_open(&b, "seq-1", 2, 7, 0);
+    struct membership m = both();
+    peers_sync(a.peers, &m);
+    assert_true(run_until(&a.connected, 1, WAIT_MS));
+    assert_int_equal(peers_proposal_level(a.peers), wanted);
+    side_close(&a);
+    side_close(&b);
+    levels[0] = levels[1] = 1;
+}
+
+static void test_the_lowest_level_counts(void **state)
+{
+    (void)state;
+    a_level_of(2, 1, 1);
+    a_level_of(1, 2, 1);
+    a_level_of(3, 2, 2);
+    side_open(&a, "seq-0", 1, 7, 0);
+    side_open(&b, "seq-1", 2, 7, 0);
+}
+
 static void test_gone_and_back(void **state)
 {
     uint16_t port;
@@ -454,6 +522,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_heartbeats_overtake_payloads, setup, teardown),
         cmocka_unit_test_setup_teardown(test_snapshot_travels_in_pieces, setup, teardown),
         cmocka_unit_test_setup_teardown(test_records_are_exchanged, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_member_that_was_added_again_is_let_in, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_versions_are_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_lowest_level_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_answers_reach_a_server_that_is_not_configured, setup, teardown),
         cmocka_unit_test_setup_teardown(test_strangers_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_gone_and_back, setup, teardown),
