@@ -261,10 +261,16 @@ uint32_t http_server_pending_count(const struct http_server *s)
 
 int http_listen_loopback(uint16_t port, uint16_t *ret_port)
 {
+    return http_listen_ipv4("127.0.0.1", port, ret_port);
+}
+
+int http_listen_ipv4(const char *address, uint16_t port, uint16_t *ret_port)
+{
     struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons(port)};
     socklen_t len = sizeof addr;
     const int on = 1;
-    addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (inet_pton(AF_INET, address, &addr.sin_addr) != 1)
+        return -EINVAL;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;

@@ -104,4 +104,7 @@ void http_respond_abort(struct http_request *req);
 /* A listening socket on 127.0.0.1. port 0: any free one. Returns the fd or -errno. */
 int http_listen_loopback(uint16_t port, uint16_t *ret_port);
 
+/* The same on an IPv4 address of this machine, or on all of them with "0.0.0.0". -EINVAL: address is none. */
+int http_listen_ipv4(const char *address, uint16_t port, uint16_t *ret_port);
+
 #endif

@@ -23,7 +23,8 @@ static const struct flag FLAGS[] = {
     {"data-dir", "OP_NODE_SIM_DATA_DIR", KIND_STR, AT(data_dir), "where blocks are kept (required)"},
     {"journal", "OP_NODE_SIM_JOURNAL", KIND_STR, AT(journal_path),
      "journal file (journal.jsonl in the data directory)"},
-    {"rpc.port", "OP_NODE_RPC_PORT", KIND_U16, AT(rpc_port), "op-node's JSON-RPC on 127.0.0.1; 0 picks a free port"},
+    {"rpc.addr", "OP_NODE_RPC_ADDR", KIND_STR, AT(rpc_addr), "IPv4 address of both servers (127.0.0.1)"},
+    {"rpc.port", "OP_NODE_RPC_PORT", KIND_U16, AT(rpc_port), "op-node's JSON-RPC; 0 picks a free port"},
     {"el.port", NULL, KIND_U16, AT(el_port), "the execution client's JSON-RPC; 0 picks a free port"},
     {"port-file", NULL, KIND_STR, AT(port_file),
      "file that gets {\"rpc\":…,\"el\":…,\"pid\":…} once both ports listen"},
@@ -183,6 +184,7 @@ int config_parse(struct config *cfg, int argc, char **argv)
 {
     *cfg = (struct config){
         .name = "op-node-sim",
+        .rpc_addr = "127.0.0.1",
         .conductor_rpc = "http://127.0.0.1:8547",
         .conductor_timeout_ms = 1000,
         .block_time_ms = 1000,

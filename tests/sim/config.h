@@ -21,6 +21,7 @@ struct config {
     uint32_t n_peers;
     const char *switches[CONFIG_SWITCHES_MAX]; /* NAME=VALUE[@MS] */
     uint32_t n_switches;
+    const char *rpc_addr;
     uint16_t rpc_port, el_port; /* 0: any free one */
     bool sequencer_stopped;
     bool conductor_enabled;

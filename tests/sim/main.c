@@ -180,11 +180,11 @@ static int listen_on(struct sim *s, const char *what, uint16_t port, http_handle
     http_server_options_init(&options);
     options.handler = handler;
     options.ctx = s;
-    int fd = http_listen_loopback(port, ret_port);
+    int fd = http_listen_ipv4(s->cfg.rpc_addr, port, ret_port);
     *ret_server = fd < 0 ? NULL : http_server_new(s->loop, &options);
     int rc = fd < 0 ? fd : *ret_server ? http_server_add_listener(*ret_server, fd) : -ENOMEM;
     if (rc != 0)
-        fprintf(stderr, "op-node-sim: cannot listen on 127.0.0.1:%u for %s: %s\n", port, what, err_text(rc));
+        fprintf(stderr, "op-node-sim: cannot listen on %s:%u for %s: %s\n", s->cfg.rpc_addr, port, what, err_text(rc));
     return rc;
 }
 
