@@ -85,7 +85,7 @@ def overlay(directory, lower, upper=None):
 def enter(root, command, what, timeout_s):
     """Runs a command in a root without booting it, with this machine's network."""
     return run_quietly(["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--as-pid2", "-D", root,
-                        f"--machine=oc-{os.getpid()}", "--resolv-conf=copy-host", "--", *command], what, timeout_s)
+                        f"--machine=oc-{os.getpid()}", "--resolv-conf=copy-host", "--timezone=off", "--", *command], what, timeout_s)
 
 
 def make_builder(directory, base, force):

@@ -7,7 +7,7 @@ import time
 import roots
 from machine import cl
 
-CTL = "conductorctl --rpc http://127.0.0.1:8547"
+CTL = "conductorctl"  # by its admin socket
 SIM = "/usr/local/bin/op-node-sim"
 BLOCK_MS = 500
 # What systemd, apt and logins change on their own on any machine.
@@ -124,7 +124,8 @@ def install_all(c, deb):
     c.wait_ready(*c.vms)
     c.wait_moving()
     assert [vm for vm in c.vms if vm.status()["paused"]] == [], "a node is still paused"
-    say("members:\n      " + first.shell(f"{CTL} members").strip().replace("\n", "\n      "))
+    say("conductorctl status:\n      " + first.shell(f"{CTL} status").strip().replace("\n", "\n      "))
+    say("conductorctl doctor:\n      " + first.shell(f"{CTL} doctor || true").strip().replace("\n", "\n      "))
 
 
 def last_lines(text):
