@@ -1,6 +1,7 @@
 /* Holding, sending and answering commits (see commit.h). */
 #include "rpcd/commit.h"
 
+#include "rpcd/history.h"
 #include "rpcd/intake.h"
 #include "rpcd/link.h"
 #include "rpcd/metrics.h"
@@ -99,8 +100,10 @@ static void answer(struct commit *c, int rc, const char *text)
     c->binary = NULL;
     if (call == NULL && binary == NULL)
         return; /* it already gave up */
-    metrics_count_commit(c->all->app->metrics, rc == 0, binary != NULL, clock_mono_ns() - c->stamps.first_byte,
-                         c->record.len);
+    struct rpcd *app = c->all->app;
+    const uint64_t took_ns = clock_mono_ns() - c->stamps.first_byte;
+    metrics_count_commit(app->metrics, rc == 0, binary != NULL, took_ns, c->record.len);
+    history_add_commit(app->history, c->record.block.number, clock_wall_ns() / 1000000, took_ns / 1000, rc == 0);
     if (rc != 0) {
         LOG_WARN("Commit failed", LOG_U("number", c->record.block.number), LOG_HASH("hash", c->record.block.hash),
                  LOG_S("reason", text));

@@ -1,10 +1,12 @@
 /* op-conductor-rpcd: the JSON-RPC and metrics server of a conductor. Wires its parts together. */
 #include "rpcd/commit.h"
+#include "rpcd/history.h"
 #include "rpcd/link.h"
 #include "rpcd/listen.h"
 #include "rpcd/metrics.h"
 #include "rpcd/rpcd.h"
 #include "rpcd/status.h"
+#include "rpcd/stream.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/shm/pages.h"
@@ -32,10 +34,12 @@ static int build(struct rpcd *app)
     http_client_options_init(&client);
     app->status = status_new(app);
     app->metrics = metrics_new(app);
+    app->history = history_new();
+    app->streams = streams_new(app);
     app->commits = commits_new(app);
     app->client = http_client_new(&app->loop, &client);
-    if (app->status == NULL || app->metrics == NULL || app->commits == NULL || app->client == NULL ||
-        listen_init(app) < 0)
+    if (app->status == NULL || app->metrics == NULL || app->history == NULL || app->streams == NULL ||
+        app->commits == NULL || app->client == NULL || listen_init(app) < 0)
         return -1;
     app->link = link_new(app); /* last: messages may come from now on */
     return app->link == NULL ? -1 : 0;

@@ -5,6 +5,7 @@
 #include "rpcd/commit.h"
 #include "rpcd/members.h"
 #include "rpcd/metrics.h"
+#include "rpcd/page.h"
 #include "rpcd/proxy.h"
 #include "rpcd/questions.h"
 #include "shared/base/clock.h"
@@ -437,7 +438,9 @@ void rpc_on_http(void *ctx, struct http_request *req)
     const char *path = http_request_path(req);
     if (log_enabled(LOG_DEBUG))
         LOG_DEBUG("served HTTP request", LOG_S("method", http_request_method(req)), LOG_S("path", path));
-    if (strcmp(path, "/") == 0) {
+    if (page_takes(app, req)) {
+        page_serve(app, req);
+    } else if (strcmp(path, "/") == 0) {
         serve_root(app, req);
     } else if (strcmp(path, "/healthz") == 0 || strcmp(path, "/healthz/") == 0) {
         char version[100], body[128];

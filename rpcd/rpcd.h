@@ -13,6 +13,8 @@ struct status;
 struct link;
 struct commits;
 struct metrics;
+struct history;
+struct streams;
 struct flight_reader;
 
 struct rpcd {
@@ -23,6 +25,8 @@ struct rpcd {
     struct link *link;
     struct commits *commits;
     struct metrics *metrics;
+    struct history *history;
+    struct streams *streams;
     struct flight_reader *flight; /* NULL: not handed over yet */
     struct http_server *rpc_server;
     struct http_server *metrics_server;

@@ -97,5 +97,6 @@ void config_pack_rpcd(const struct options *opts, uint32_t incarnation, struct c
         opts->commit_timeout_ms * 4 / 5 < COMMIT_HOLD_MAX_MS ? opts->commit_timeout_ms * 4 / 5 : COMMIT_HOLD_MAX_MS;
     ret->enable_proxy = opts->rpc_enable_proxy;
     ret->metrics_enabled = opts->metrics_enabled;
+    ret->status_page = opts->rpc_status_page;
     ret->witness = opts->raft_witness;
 }

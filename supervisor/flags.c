@@ -100,6 +100,8 @@ const struct flag flag_table[] = {
      "Port of the JSON-RPC server; 0 lets the system pick.", FIELD(rpc_port)},
     {"rpc.enable-proxy", FLAG_BOOL, GROUP_RPC, NEED_NO, NULL, "true",
      "Pass calls for op-node and the execution client through while leading.", FIELD(rpc_enable_proxy)},
+    {"rpc.status-page", FLAG_BOOL, GROUP_RPC, NEED_NO, NULL, "true",
+     "Answer browsers with a status page: GET / with \"Accept: text/html\".", FIELD(rpc_status_page)},
     {"rpc.max-body-size", FLAG_UINT, GROUP_RPC, NEED_NO, "BYTES", "67108864",
      "Largest HTTP request body.", FIELD(rpc_max_body_bytes)},
     {"rpc.commit-timeout", FLAG_DURATION, GROUP_RPC, NEED_NO, "DURATION", "1s",

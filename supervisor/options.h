@@ -69,6 +69,7 @@ struct options {
     char rpc_host[OPTIONS_HOST_SIZE];
     uint32_t rpc_port; /* 0: the system picks */
     bool rpc_enable_proxy;
+    bool rpc_status_page;
     uint64_t rpc_max_body_bytes;
     uint64_t commit_timeout_ms;
     bool admin_socket_given;                /* else there is a default */

@@ -78,7 +78,7 @@ struct config_rpcd {
     uint32_t enable_proxy;
     uint32_t metrics_enabled;
     uint32_t witness;
-    uint32_t reserved;
+    uint32_t status_page;
 };
 
 #endif

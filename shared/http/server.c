@@ -193,7 +193,7 @@ void http_server_stop_accepting(struct http_server *s)
     }
     for (struct http_conn *c = s->conns, *next; c != NULL; c = next) {
         next = c->next;
-        if (http_conn_is_idle(c))
+        if (http_conn_is_idle(c) || c->state == CONN_STREAM)
             http_conn_close(c);
     }
 }

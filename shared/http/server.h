@@ -1,7 +1,7 @@
 /* An HTTP/1.1 server on a libuv loop: keep-alive, pipelining (answered in order), chunked bodies,
  * Expect: 100-continue, and a limit or a deadline for everything that a client could make large or
  * slow. A handler may answer at once or later: a request handle stays valid until it is answered,
- * also when its client has gone meanwhile.
+ * also when its client has gone meanwhile. An answer may also be a stream without an end.
  *
  * A body of known length is read from the socket straight into its final buffer. All functions
  * belong to the loop's thread.
@@ -54,7 +54,7 @@ typedef const char *(*http_guard_fn)(int fd);
 /* The same for a listener whose connections are judged first. */
 int http_server_add_guarded_listener(struct http_server *s, int listen_fd, http_guard_fn guard);
 
-/* Stops accepting; requests under way are still answered, idle connections are closed. */
+/* Stops accepting; requests under way are still answered, idle connections and streams are closed. */
 void http_server_stop_accepting(struct http_server *s);
 
 /* Closes everything and frees the server once the loop has closed its handles (run the loop for
@@ -98,6 +98,22 @@ void http_respond(struct http_request *req, int status, const char *content_type
 void http_respond_take(struct http_request *req, int status, const char *content_type, char *body, size_t len);
 /* Closes the connection without an answer. */
 void http_respond_abort(struct http_request *req);
+
+/* ---- an answer without an end (server-sent events) ---- */
+
+struct http_stream;
+
+/* The stream is over and its handle gone: the client left, took too little, or the server stops. Comes
+ * once, from the loop or from within http_stream_send. */
+typedef void (*http_stream_end_fn)(void *ctx);
+
+/* Answers with status 200 and everything that is sent from now on, until the connection closes. A client
+ * that leaves more than `queue_max_bytes` unsent (beyond the socket's own buffer, which is made small) is
+ * cut off. Returns NULL when the client has gone or memory is out; the request handle is gone in any case. */
+struct http_stream *http_respond_stream(struct http_request *req, const char *content_type, uint32_t queue_max_bytes,
+                                        http_stream_end_fn fn, void *ctx);
+/* Copies. Returns 0, or OC_ECLOSED: it is over, `fn` has been called. */
+int http_stream_send(struct http_stream *stream, const void *data, size_t len);
 
 /* ---- helpers ---- */
 

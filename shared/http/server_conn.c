@@ -30,9 +30,11 @@ void http_conn_close(struct http_conn *c)
     if (c->state == CONN_CLOSED)
         return;
     struct http_request *req = c->req;
+    struct http_stream *stream = c->stream;
     const bool is_handed_over = c->state == CONN_BUSY;
     c->state = CONN_CLOSED;
     c->req = NULL;
+    c->stream = NULL;
     if (c->prev != NULL)
         c->prev->next = c->next;
     else
@@ -46,6 +48,7 @@ void http_conn_close(struct http_conn *c)
             http_request_free(req);
     }
     uv_close(&c->uv.handle, on_closed);
+    http_stream_end(stream);
 }
 
 bool http_conn_is_idle(const struct http_conn *c)
@@ -253,19 +256,28 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
             return; /* perhaps only its sending side: the answer is still tried */
         }
         /* Answers that are still queued go out first. */
-        if (nread != UV_EOF || uv_stream_get_write_queue_size(stream) == 0)
+        if (nread != UV_EOF || c->state == CONN_STREAM || uv_stream_get_write_queue_size(stream) == 0)
             http_conn_close(c);
         else
             finish(c);
         return;
     }
-    if (c->state == CONN_LINGER)
+    if (c->state == CONN_LINGER || c->state == CONN_STREAM)
         return;
     size_t used = 0;
     if (c->state != CONN_BUSY)
         used = feed(c, buf->base, (size_t)nread);
     if (c->state == CONN_BUSY && used < (size_t)nread)
         keep_ahead(c, buf->base + used, (size_t)nread - used);
+}
+
+void http_conn_begin_stream(struct http_conn *c, struct http_stream *stream)
+{
+    c->state = CONN_STREAM;
+    c->keep_alive = false;
+    c->stream = stream;
+    c->ahead_len = c->ahead_off = 0;
+    set_reading(c, true); /* to notice that the client leaves */
 }
 
 void http_conn_answered(struct http_conn *c)

@@ -9,6 +9,8 @@
 
 #define HTTP_READ_CHUNK_BYTES ((size_t)64 << 10)
 #define HTTP_LINGER_MS 1000
+/* Large enough for the longest head of an answer. */
+#define HTTP_HEAD_MAX_BYTES 2048
 #define HTTP_SPARE_BODY_MAX_BYTES ((size_t)8 << 20)
 
 struct http_listener {
@@ -46,6 +48,7 @@ enum http_conn_state {
     CONN_HEAD,   /* waiting for, or reading, a request's head */
     CONN_BODY,   /* reading its body */
     CONN_BUSY,   /* the handler has it */
+    CONN_STREAM, /* its answer goes on until one side closes */
     CONN_LINGER, /* answered for the last time; reading until the client closes too */
     CONN_CLOSED, /* the handle is closing */
 };
@@ -77,6 +80,7 @@ struct http_conn {
     char reject_text[96];
     uint64_t framing_bytes; /* of a chunked body */
     struct http_request *req;
+    struct http_stream *stream; /* owned, in CONN_STREAM */
     /* Pipelined bytes that wait for the request at hand: [ahead_off, ahead_len) of the buffer. */
     char *ahead;
     size_t ahead_off, ahead_len, ahead_size;
@@ -123,11 +127,17 @@ int http_conn_open(struct http_server *s, int fd, const char *refusal);
 void http_conn_close(struct http_conn *c);
 /* Closes or rejects a connection whose deadline has passed. */
 void http_conn_check_deadline(struct http_conn *c, uint64_t now_ms);
+/* The request at hand was answered by a stream: what the client sends from now on is ignored. */
+void http_conn_begin_stream(struct http_conn *c, struct http_stream *stream);
 /* The request at hand was answered: take the next one, or close. */
 void http_conn_answered(struct http_conn *c);
 /* Unsent answers became fewer. */
 void http_conn_on_written(struct http_conn *c);
 bool http_conn_is_idle(const struct http_conn *c);
+
+/* server_stream.c */
+/* The connection is closing: tells the owner and frees it. Accepts NULL. */
+void http_stream_end(struct http_stream *stream);
 
 /* server_parse.c */
 void http_parse_init_settings(llhttp_settings_t *settings);
@@ -143,7 +153,8 @@ void http_conn_write(struct http_conn *c, const char *head, size_t head_len, con
                      char *owned);
 /* "OK", "Not Found", …; "Unknown" for the rest. */
 const char *http_status_text(int status);
-/* Builds an answer's head into buf. Returns its length. */
+/* Builds an answer's head into buf; body_len HTTP_LENGTH_UNKNOWN: until the connection closes. Returns its length. */
+#define HTTP_LENGTH_UNKNOWN SIZE_MAX
 size_t http_format_head(char *buf, size_t size, int status, const char *content_type, size_t body_len,
                         const char *const *extra, size_t extra_count, const char *connection);
 

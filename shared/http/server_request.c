@@ -10,7 +10,6 @@
 #define TEXT_FIRST_BYTES 1024
 /* Smaller buffers come quickly from malloc anyway. */
 #define SPARE_BODY_MIN_BYTES ((size_t)64 << 10)
-#define HEAD_MAX_BYTES 2048
 
 struct http_request *http_request_new(struct http_conn *c)
 {
@@ -203,7 +202,7 @@ static void respond(struct http_request *req, int status, const char *content_ty
                     char *owned)
 {
     struct http_conn *c = req->conn;
-    char head[HEAD_MAX_BYTES];
+    char head[HTTP_HEAD_MAX_BYTES];
     if (c == NULL) {
         free(owned);
         http_request_free(req);

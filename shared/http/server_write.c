@@ -44,11 +44,13 @@ const char *http_status_text(int status)
 size_t http_format_head(char *buf, size_t size, int status, const char *content_type, size_t body_len,
                         const char *const *extra, size_t extra_count, const char *connection)
 {
-    int n =
-        snprintf(buf, size, "HTTP/1.1 %d %s\r\n%s%s%sContent-Length: %zu\r\n%s%s%s", status, http_status_text(status),
-                 content_type != NULL ? "Content-Type: " : "", content_type != NULL ? content_type : "",
-                 content_type != NULL ? "\r\n" : "", body_len, connection != NULL ? "Connection: " : "",
-                 connection != NULL ? connection : "", connection != NULL ? "\r\n" : "");
+    char length[48] = "";
+    if (body_len != HTTP_LENGTH_UNKNOWN)
+        (void)snprintf(length, sizeof length, "Content-Length: %zu\r\n", body_len);
+    int n = snprintf(buf, size, "HTTP/1.1 %d %s\r\n%s%s%s%s%s%s%s", status, http_status_text(status),
+                     content_type != NULL ? "Content-Type: " : "", content_type != NULL ? content_type : "",
+                     content_type != NULL ? "\r\n" : "", length, connection != NULL ? "Connection: " : "",
+                     connection != NULL ? connection : "", connection != NULL ? "\r\n" : "");
     size_t len = n > 0 && (size_t)n < size ? (size_t)n : 0;
     for (size_t i = 0; i < extra_count; i++) {
         const size_t add = strlen(extra[i]);

@@ -105,7 +105,7 @@ class Devnet:
             print(f"devnet: error: {e}; the logs are {c.dir}/*/op-conductor.log", file=sys.stderr)
             return 1
         self.say(f"{len(c.nodes)} nodes, a block of {c.payload_bytes} bytes every {c.block_time_ms} ms; Ctrl-C stops all")
-        self.say(f"RPC of {c.nodes[0].name}: http://127.0.0.1:{c.nodes[0].rpc_port}, logs: {c.dir}/*/op-conductor.log")
+        self.say(f"RPC and status page of {c.nodes[0].name}: http://127.0.0.1:{c.nodes[0].rpc_port}/, logs: {c.dir}/*/op-conductor.log")
         rates = table.Rates()
         end = time.monotonic() + self.args.seconds if self.args.seconds else None
         while not self.stopping and not (end and time.monotonic() > end):

@@ -104,6 +104,7 @@ static const struct value_case value_cases[] = {
     {"rpc.addr", "::1", NULL, NULL},
     {"rpc.port", "0", "70000", NULL},
     {"rpc.enable-proxy", "false", "no", NULL},
+    {"rpc.status-page", "false", "maybe", NULL},
     {"rpc.max-body-size", "0x100000", "64MiB", NULL},
     {"rpc.commit-timeout", "900ms", "900", NULL},
     {"rpc.admin-socket", "/run/x/admin.sock", NULL, NULL},

@@ -312,6 +312,7 @@ static int make_config(const struct fixture *f)
     c.commit_hold_ms = 3200;
     c.enable_proxy = 1;
     c.metrics_enabled = 1;
+    c.status_page = 1;
     const int fd = fd_make_memfd("config", 0);
     CHECK(fd >= 0 && fd_write_all(fd, &c, sizeof c) == 0 && fd_seal(fd, FD_SEALS_FINAL) == 0);
     return fd;

@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +30,7 @@ static struct fixture {
     struct http_server *server;
     struct http_client *client;
     uint16_t port;
-    atomic_uint handled, gone;
+    atomic_uint handled, gone, streams_ended, streams_refused;
     /* What the client tests ask for, and got. */
     uv_async_t ask;
     char url[64];
@@ -66,6 +67,41 @@ static void answer_later(struct http_request *req)
     uv_timer_start(&l->timer, on_later, LATER_MS, 0);
 }
 
+/* Sends without end, a piece at a time. */
+struct flood {
+    uv_timer_t timer;
+    struct http_stream *stream;
+};
+
+static void on_flood_end(void *ctx)
+{
+    struct flood *flood = ctx;
+    atomic_fetch_add(&f.streams_ended, 1);
+    uv_close((uv_handle_t *)&flood->timer, on_later_closed);
+}
+
+static void on_flood(uv_timer_t *timer)
+{
+    static const char piece[16384] = "data: x\n\n";
+    struct flood *flood = timer->data;
+    (void)http_stream_send(flood->stream, piece, sizeof piece);
+}
+
+static void answer_stream(struct http_request *req, unsigned period_ms)
+{
+    struct flood *flood = calloc(1, sizeof *flood);
+    uv_timer_init(&f.loop, &flood->timer);
+    flood->timer.data = flood;
+    flood->stream = http_respond_stream(req, "text/event-stream", 65536, on_flood_end, flood);
+    if (flood->stream == NULL) {
+        atomic_fetch_add(&f.streams_refused, 1);
+        uv_close((uv_handle_t *)&flood->timer, on_later_closed);
+    } else {
+        (void)http_stream_send(flood->stream, "hello\n", 6);
+        uv_timer_start(&flood->timer, on_flood, period_ms, period_ms);
+    }
+}
+
 static void handle(void *ctx, struct http_request *req)
 {
     size_t len;
@@ -85,6 +121,8 @@ static void handle(void *ctx, struct http_request *req)
         http_respond_take(req, 200, "text/plain", body, len);
     } else if (strcmp(path, "/later") == 0) {
         answer_later(req);
+    } else if (strcmp(path, "/stream") == 0) {
+        answer_stream(req, (unsigned)strtoul(http_request_query(req), NULL, 10));
     } else if (strcmp(path, "/never") == 0) {
         http_respond_abort(req);
     } else {
@@ -431,6 +469,59 @@ static void test_disconnect_before_answer(void **state)
     assert_int_equal(atomic_load(&f.gone), 20);
 }
 
+static bool wait_ended(unsigned count)
+{
+    for (int i = 0; i < 500 && atomic_load(&f.streams_ended) < count; i++)
+        usleep(10000);
+    return atomic_load(&f.streams_ended) == count;
+}
+
+static void test_stream(void **state)
+{
+    char head[512], hello[7] = "";
+    (void)state;
+    /* A reader gets everything, and what it sends meanwhile is ignored. */
+    int fd = helper_connect(f.port);
+    helper_send_text(fd, "GET /stream?1 HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    struct http_answer a = helper_read(fd, 0);
+    assert_int_equal(a.status, 200);
+    snprintf(head, sizeof head, "%.500s", a.head);
+    helper_free(&a);
+    assert_non_null(strstr(head, "Content-Type: text/event-stream\r\nConnection: close\r\n"));
+    assert_null(strstr(head, "Content-Length"));
+    assert_true(recv(fd, hello, 6, MSG_WAITALL) == 6 && strcmp(hello, "hello\n") == 0);
+    helper_send_text(fd, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    for (size_t got = 0; got < (size_t)1 << 20;) {
+        char buf[65536];
+        const ssize_t n = recv(fd, buf, sizeof buf, 0);
+        assert_true(n > 0);
+        got += (size_t)n;
+    }
+    assert_int_equal(atomic_load(&f.streams_ended), 0);
+    close(fd); /* its end is told, once */
+    assert_true(wait_ended(1));
+    /* One that reads nothing is cut off, though it stays connected. */
+    fd = helper_connect(f.port);
+    helper_send_text(fd, "GET /stream?1 HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_true(wait_ended(2));
+    assert_true(helper_drain(fd) < (size_t)8 << 20);
+    close(fd);
+    /* A stream without news is neither idle nor slow. */
+    fd = helper_connect(f.port);
+    helper_send_text(fd, "GET /stream?60000 HTTP/1.1\r\nHost: a\r\n\r\n");
+    usleep(2500 * 1000); /* the idle timeout is 2 s */
+    assert_int_equal(atomic_load(&f.streams_ended), 2);
+    close(fd);
+    assert_true(wait_ended(3));
+    assert_int_equal(atomic_load(&f.streams_refused), 0);
+    /* The teardown ends this one, and must free all of it. */
+    fd = helper_connect(f.port);
+    helper_send_text(fd, "GET /stream?60000 HTTP/1.1\r\nHost: a\r\n\r\n");
+    a = helper_read(fd, 0);
+    assert_int_equal(a.status, 200);
+    helper_free(&a);
+}
+
 static void test_connection_cap(void **state)
 {
     (void)state;
@@ -501,6 +592,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_slow_clients_are_dropped, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reader_that_does_not_read, setup, teardown),
         cmocka_unit_test_setup_teardown(test_disconnect_before_answer, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stream, setup, teardown),
         cmocka_unit_test_setup_teardown(test_connection_cap, setup, teardown),
         cmocka_unit_test_setup_teardown(test_client, setup, teardown),
     };

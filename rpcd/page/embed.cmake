@@ -1,0 +1,11 @@
+# Writes the page's files as C arrays: cmake -DOUTPUT=page_files.c "-DFILES=page.html;page.css;page.js" -P embed.cmake
+set(text "/* Made from rpcd/page/ by embed.cmake. */\n#include \"rpcd/page_files.h\"\n")
+foreach(file IN LISTS FILES)
+  get_filename_component(name ${file} NAME)
+  string(REPLACE "." "_" name ${name})
+  file(READ ${file} hex HEX)
+  string(REGEX REPLACE "(................................)" "\\1\n" hex "${hex}")
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," hex "${hex}")
+  string(APPEND text "\nconst unsigned char ${name}[] = {\n${hex}0};\nconst size_t ${name}_bytes = sizeof ${name} - 1;\n")
+endforeach()
+file(WRITE ${OUTPUT} "${text}")
