@@ -293,25 +293,40 @@ void judge_payload(const struct judge_input *in, struct judge_verdict *v)
     }
 }
 
+/* Every voter's word is known, and none of their op-nodes has that block. */
+static bool is_nowhere(const struct block_id *block, const struct judge_member *members, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (members[i].voter &&
+            (!members[i].reported || members[i].head.number > block->number || same_block(&members[i].head, block)))
+            return false;
+    return true;
+}
+
+static bool has_majority(const struct block_id *block, const struct judge_member *members, unsigned count)
+{
+    unsigned voters = 0, same = 0;
+    for (unsigned i = 0; i < count; i++) {
+        voters += members[i].voter;
+        same += members[i].voter && members[i].reported && same_block(&members[i].head, block);
+    }
+    return same > voters / 2;
+}
+
 bool judge_find_adoptable(const struct tail *tail, const struct judge_member *members, unsigned count,
                           struct block_id *ret_head)
 {
     struct block_id head;
-    unsigned voters = 0;
 
     if (!tail_head(tail, &head))
         return false;
-    for (unsigned i = 0; i < count; i++)
-        voters += members[i].voter;
     for (unsigned i = 0; i < count; i++) {
-        unsigned same = 0;
-        if (!members[i].voter || !members[i].reported || members[i].head.number == 0 ||
-            members[i].head.number <= head.number)
-            continue;
-        for (unsigned j = 0; j < count; j++)
-            same += members[j].voter && members[j].reported && same_block(&members[i].head, &members[j].head);
-        if (same > voters / 2) {
-            *ret_head = members[i].head;
+        const struct block_id *theirs = &members[i].head;
+        bool fits =
+            theirs->number > head.number || (theirs->number == head.number && is_nowhere(&head, members, count));
+        if (members[i].voter && members[i].reported && theirs->number > 0 && fits &&
+            has_majority(theirs, members, count)) {
+            *ret_head = *theirs;
             return true;
         }
     }

@@ -125,9 +125,10 @@ struct judge_verdict {
 /* Fills *ret_verdict. Pure. */
 void judge_payload(const struct judge_input *in, struct judge_verdict *ret_verdict);
 
-/* The chain went on without consensus (an override): the block a majority of the voters report as
- * their head, if it is above the tail's head. False when there is none, or no head yet: the first one needs
- * the word of all members, or an operator's. */
+/* The block a majority of the voters report as their head, if it is above the tail's head (the chain went on without
+ * consensus, under an override), or beside it when no voter's op-node has the tail's head: that one was committed
+ * after op-node had given up on it, and then lost; op-node cannot be brought to another block of its own height. False
+ * when there is none, or no head yet: the first one needs the word of all members, or an operator's. */
 bool judge_find_adoptable(const struct tail *tail, const struct judge_member *members, unsigned count,
                           struct block_id *ret_head);
 

@@ -27,6 +27,27 @@ static void check_rewind(struct host *h, const struct proposal *p)
     }
 }
 
+/* An adopted head gives up no block that was acknowledged, unless L1 took it away. */
+static void check_adoption(struct host *h, const struct proposal *p)
+{
+    struct world *w = h->world;
+    uint32_t adopted = block_find(w, p->block.hash);
+    if (adopted == 0 && p->block.number > 0)
+        world_fail(w, "%s adopts a block that was never sealed", h->options.server_id);
+    for (uint64_t number = 1; number < BLOCKS_MAX; number++) {
+        uint32_t acked = w->acked_at[number];
+        if (acked == 0 || (number <= p->block.number && block_is_ancestor(w, acked, adopted)))
+            continue;
+        if (w->blocks[acked].orphaned_ms == 0)
+            world_fail(w, "%s adopts block %" PRIu64 " and gives up %" PRIu64 ", which was acknowledged",
+                       h->options.server_id, p->block.number, number);
+        w->acked_at[number] = 0;
+        w->rewinds++;
+    }
+    w->adoptions++;
+    world_log(w, h, "block %" PRIu64 " is adopted", p->block.number);
+}
+
 /* Durable on a majority of the voters, as the one sees it who decided that, the leader. */
 static void check_majority(struct host *h, uint64_t index, uint64_t term)
 {
@@ -55,8 +76,11 @@ void check_applying(struct host *h, uint64_t index, struct entry *e)
     if (is_known || entry_type(e) != ENTRY_COMMAND || !window_head(h->node->window, &head) ||
         proposal_decode(entry_payload(e), entry_len(e), &p, NULL) != 0)
         return;
-    if (p.kind == PROPOSAL_REPLACE && p.expected_valid && memcmp(&p.expected, &head, sizeof head) == 0)
+    bool is_expected = p.expected_valid && memcmp(&p.expected, &head, sizeof head) == 0;
+    if (p.kind == PROPOSAL_REPLACE && is_expected)
         check_rewind(h, &p);
+    if (p.kind == PROPOSAL_ADOPT && is_expected)
+        check_adoption(h, &p);
 }
 
 void check_applied(struct host *h, uint64_t index, uint64_t term, struct entry *e)

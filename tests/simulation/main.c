@@ -19,7 +19,7 @@
 #define GENTLE_GAP_MS 3000
 
 struct totals {
-    uint64_t acked, starts, leaders, worst_resume_ms, worst_seed, rewinds, moves;
+    uint64_t acked, starts, leaders, worst_resume_ms, worst_seed, rewinds, adoptions, moves;
 };
 
 /* The product's log lines, without their own time. */
@@ -80,6 +80,7 @@ static void end_seed(struct world *w, struct totals *t)
     t->starts += w->starts;
     t->leaders += w->fates.leaders_seen;
     t->rewinds += w->rewinds;
+    t->adoptions += w->adoptions;
     for (unsigned i = 0; i < MOVE_COUNT; i++)
         t->moves += w->operator.moves[i];
     world_free(w);
@@ -143,9 +144,9 @@ int main(int argc, char **argv)
     for (uint64_t seed = from; seed < from + seeds; seed++)
         run_seed(seed, verbose, &totals);
     printf("%" PRIu64 " seeds from %" PRIu64 ": %" PRIu64 " blocks acknowledged, %" PRIu64 " starts, %" PRIu64
-           " leaders, %" PRIu64 " rewound by L1, %" PRIu64
+           " leaders, %" PRIu64 " rewound by L1, %" PRIu64 " heads adopted, %" PRIu64
            " changes of the membership; sequencing went on after at most %" PRIu64 " ms (seed %" PRIu64 ")\n",
-           seeds, from, totals.acked, totals.starts, totals.leaders, totals.rewinds, totals.moves,
+           seeds, from, totals.acked, totals.starts, totals.leaders, totals.rewinds, totals.adoptions, totals.moves,
            totals.worst_resume_ms, totals.worst_seed);
     return 0;
 }

@@ -166,7 +166,7 @@ struct world {
     uint32_t *acked_at; /* by block number; 0: none */
     uint64_t acked_count, last_acked_ms, longest_gap_ms;
     uint32_t last_acked;
-    uint64_t starts, rewinds;
+    uint64_t starts, rewinds, adoptions;
 };
 
 /* ---- world.c ---- */

@@ -392,6 +392,29 @@ static void adopts_what_a_majority_reports(void **state)
     assert_false(judge_find_adoptable(&the_tail, members, 3, &head));
 }
 
+/* A block that no op-node has, since a commit was carried out after op-node gave up on it, must not stand in the way of
+ * the one that they have instead. */
+static void a_head_that_no_op_node_has_gives_way(void **state)
+{
+    (void)state;
+    struct block_id ours, head;
+    tail_head(&the_tail, &ours);
+    struct block_id rival = make_block(ours.number, 2), behind = make_block(ours.number - 1, 1);
+    static const char *const tables[] = {"rrb", "rrr", "rbr"}, *const none[] = {"rro", "rrs", "rbb",
+                                                                                "ror", "bbb", "rru"};
+    for (unsigned t = 0; t < 9; t++) {
+        const char *table = t < 3 ? tables[t] : none[t - 3];
+        for (unsigned i = 0; i < 3; i++) {
+            members[i] = (struct judge_member){.voter = true, .reported = table[i] != 's'};
+            members[i].head = table[i] == 'r' ? rival : table[i] == 'o' ? ours : behind;
+            if (table[i] == 'u') /* a voter that has gone beyond says that there is more to know */
+                members[i].head = make_block(ours.number + 1, 1);
+        }
+        assert_int_equal(judge_find_adoptable(&the_tail, members, 3, &head), t < 3);
+        assert_true(t >= 3 || memcmp(&head, &rival, sizeof head) == 0);
+    }
+}
+
 static void the_book_forgets_safely(void **state)
 {
     (void)state;
@@ -428,6 +451,7 @@ int main(void)
         cmocka_unit_test_setup(not_while_not_leading, setup),
         cmocka_unit_test_setup(every_combination, setup),
         cmocka_unit_test_setup(adopts_what_a_majority_reports, setup),
+        cmocka_unit_test_setup(a_head_that_no_op_node_has_gives_way, setup),
         cmocka_unit_test_setup(the_book_forgets_safely, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
