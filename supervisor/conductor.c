@@ -15,6 +15,7 @@
 #define RECORD_EARLY_NS (80 * MS_NS)
 /* Decisions that follow from one event; more would be a loop. */
 #define DECISIONS_MAX 8
+#define STANDSTILL_NS (1000 * MS_NS)
 
 struct conductor *conductor_new(const struct options *opts, const struct conductor_io *io, uint64_t now_ns)
 {
@@ -56,6 +57,21 @@ int conductor_send(struct conductor *c, enum proc_role to, enum msg_type type, u
                    int fd)
 {
     return c->io.send(c->io.ctx, to, type, request_id, body, fd);
+}
+
+/* Something wakes this process several times a second. When nothing did for longer, it stood still (stopped, or starved
+ * of CPU), and what its workers said meanwhile is still in their channels: that is read before anything counts as too
+ * late. So the time of a stand-still does not count for what waits for their word. */
+void conductor_enter(struct conductor *c, uint64_t now_ns)
+{
+    uint64_t passed_ns = now_ns - c->now_ns;
+
+    if (passed_ns > STANDSTILL_NS) {
+        LOG_WARN("The supervisor stood still", LOG_U("ms", passed_ns / MS_NS));
+        c->verdict_ns += passed_ns;
+        c->op.deadline_ns += passed_ns;
+    }
+    c->now_ns = now_ns;
 }
 
 /* ---- gathering ---- */
@@ -339,7 +355,7 @@ uint64_t conductor_tick(struct conductor *c, uint64_t now_ns)
 {
     uint64_t wake, op_wake, expiry;
 
-    c->now_ns = now_ns;
+    conductor_enter(c, now_ns);
     wake = c->op.kind != CONTROL_OP_NONE ? op_wake_ns(c) : CONTROL_NEVER;
     if (now_ns + RECORD_EARLY_NS >= c->record_due_ns || now_ns >= c->wake_ns || now_ns >= wake ||
         (c->op.kind != CONTROL_OP_NONE && c->op.step == STEP_OTHER)) {
@@ -362,7 +378,7 @@ void conductor_begin_shutdown(struct conductor *c, uint64_t now_ns)
     struct msg_transfer target = {0};
     bool leader = c->leader && !c->paused && !c->stopped;
 
-    c->now_ns = now_ns;
+    conductor_enter(c, now_ns);
     conductor_refresh_view(c);
     if (c->leaving) {
         if (!c->finished) {

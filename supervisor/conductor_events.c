@@ -242,7 +242,7 @@ int conductor_on_message(struct conductor *c, uint64_t now_ns, enum proc_role fr
 {
     int rc;
 
-    c->now_ns = now_ns;
+    conductor_enter(c, now_ns);
     conductor_refresh_view(c);
     if (from == ROLE_CONSENSUS)
         rc = on_consensus_message(c, msg);
@@ -292,7 +292,7 @@ static void on_healthd_worker(struct conductor *c, bool up)
 
 void conductor_on_worker(struct conductor *c, uint64_t now_ns, enum proc_role role, bool up)
 {
-    c->now_ns = now_ns;
+    conductor_enter(c, now_ns);
     conductor_refresh_view(c);
     if (role == ROLE_CONSENSUS && up != c->consensus_up)
         on_consensus_worker(c, up);
@@ -306,7 +306,7 @@ void conductor_on_worker(struct conductor *c, uint64_t now_ns, enum proc_role ro
 
 void conductor_on_node(struct conductor *c, uint64_t now_ns, bool up, uint32_t incarnation)
 {
-    c->now_ns = now_ns;
+    conductor_enter(c, now_ns);
     conductor_refresh_view(c);
     c->node_up = up;
     c->node_incarnation = incarnation;

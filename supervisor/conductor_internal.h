@@ -1,5 +1,5 @@
 /* The conductor's state, shared by its files: conductor.c (life, the control loop),
- * conductor_events.c (messages), conductor_ops.c (operations), admin.c (operators). */
+ * conductor_events.c (messages), conductor_ops.h (operations: three files), admin.c (operators). */
 #ifndef OC_SUPERVISOR_CONDUCTOR_INTERNAL_H
 #define OC_SUPERVISOR_CONDUCTOR_INTERNAL_H
 
@@ -114,6 +114,8 @@ struct conductor {
 };
 
 /* ---- conductor.c ---- */
+/* Every entry point tells the time first. */
+void conductor_enter(struct conductor *c, uint64_t now_ns);
 /* Decides and acts until there is nothing to do, then publishes and tells the peers. */
 void conductor_run(struct conductor *c);
 /* Publishes if anything changed. */
@@ -127,7 +129,7 @@ enum ready_reason conductor_reason(const struct conductor *c);
 int conductor_send(struct conductor *c, enum proc_role to, enum msg_type type, uint64_t request_id, const void *body,
                    int fd);
 
-/* ---- conductor_ops.c ---- */
+/* ---- conductor_ops.c, conductor_start.c, conductor_handover.c ---- */
 void op_begin_start(struct conductor *c, bool adopt);
 void op_begin_stop(struct conductor *c);
 /* Hands over to `target` (NULL: only stops the sequencer). Ends what is under way. When it is over,

@@ -95,6 +95,52 @@ static void test_a_wrong_clock(void **state)
     fake_expect_none(f, MSG_CLOCK);
 }
 
+/* A supervisor that was stopped for long reads what its workers said meanwhile before it calls anything late. */
+static void test_a_stand_still_makes_nothing_late(void **state)
+{
+    struct fake_sent s;
+
+    (void)state;
+    fake_workers_up(f);
+    fake_become_sequencing_leader(f);
+    fake_add_server(f, "b", READY_OK);
+    fake_publish(f);
+    fake_run_ms(f, 900);
+    f->now_ns += UINT64_C(8000000000);
+    (void)conductor_tick(f->c, f->now_ns);
+    assert_int_equal(f->sent_count, 0);
+    assert_int_equal(f->record.reason, READY_OK);
+    fake_health(f, true, NODE_YES);
+    fake_run_ms(f, 1000);
+    assert_int_equal(f->sent_count, 0);
+    /* Nor what was under way: its answer is still to be read. */
+    fake_admin(f, 7, ADMIN_TRANSFER_TO, "b");
+    s = fake_take(f, MSG_NODE_CMD);
+    f->now_ns += UINT64_C(8000000000);
+    (void)conductor_tick(f->c, f->now_ns);
+    fake_expect_none(f, MSG_TRANSFER);
+    fake_node_result(f, &s, NODE_OK, NODE_NO);
+    s = fake_take(f, MSG_TRANSFER);
+    fake_transfer_result(f, s.request_id, OC_EUNKNOWN);
+    assert_int_equal(fake_take(f, MSG_ADMIN_RESULT).body.admin_result.rc, OC_EUNKNOWN);
+}
+
+/* But a healthd that is silent while the supervisor runs has nothing to say. */
+static void test_a_silent_healthd_is_found_out(void **state)
+{
+    (void)state;
+    fake_workers_up(f);
+    fake_become_sequencing_leader(f);
+    fake_add_server(f, "b", READY_OK);
+    fake_publish(f);
+    f->now_ns += UINT64_C(8000000000);
+    fake_run_ms(f, 2500);
+    fake_expect_none(f, MSG_NODE_CMD);
+    fake_run_ms(f, 1000);
+    assert_int_equal(f->record.reason, READY_UNKNOWN);
+    assert_int_equal(fake_take(f, MSG_NODE_CMD).body.node_cmd.verb, NODE_CMD_STOP);
+}
+
 static void test_lost_leadership_stops_until_stopped(void **state)
 {
     struct fake_sent s;
@@ -413,6 +459,8 @@ int main(void)
         T(test_records_five_times_a_second),
         T(test_a_wrong_clock),
         T(test_lost_leadership_stops_until_stopped),
+        T(test_a_stand_still_makes_nothing_late),
+        T(test_a_silent_healthd_is_found_out),
         T(test_lost_during_a_start),
         T(test_beside_a_live_sequencer),
         T(test_unhealthy_leader_hands_over),
