@@ -269,12 +269,12 @@ static void send_record(struct conductor *c)
 static void check_clock(struct conductor *c)
 {
     struct msg_clock m = {0};
-    bool trusted;
+    bool trusted = !c->clock_distrusted;
 
     if (!c->view_valid)
         return;
-    m.offset_ms = status_clock_offset_ms(&c->view, c->opts->server_id, c->io.wall_ms(c->io.ctx));
-    trusted = status_clock_trusted(m.offset_ms, !c->clock_distrusted);
+    if (status_clock_compare(&c->view, c->opts->server_id, c->io.wall_ms(c->io.ctx), &m.offset_ms))
+        trusted = status_clock_trusted(m.offset_ms, trusted);
     if (trusted == c->clock_distrusted) {
         c->clock_distrusted = !trusted;
         c->clock_told = false;

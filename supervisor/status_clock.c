@@ -19,7 +19,8 @@ static void insert_sorted(int64_t *values, unsigned count, int64_t v)
     values[at] = v;
 }
 
-int64_t status_clock_offset_ms(const struct page_consensus *page, const char *self_id, uint64_t wall_ms)
+bool status_clock_compare(const struct page_consensus *page, const char *self_id, uint64_t wall_ms,
+                          int64_t *ret_offset_ms)
 {
     int64_t offsets[CLUSTER_SERVERS_MAX + 1] = {0}; /* this machine's own: 0 */
     unsigned count = 1;
@@ -34,7 +35,8 @@ int64_t status_clock_offset_ms(const struct page_consensus *page, const char *se
     }
     int64_t low = offsets[(count - 1) / 2], high = offsets[count / 2];
 
-    return distance(low) > distance(high) ? low : high;
+    *ret_offset_ms = distance(low) > distance(high) ? low : high;
+    return count > 1;
 }
 
 bool status_clock_trusted(int64_t offset_ms, bool was_trusted)

@@ -13,9 +13,10 @@
 #define CLOCK_TRUST_MS 1500
 
 /* How far this machine's clock is ahead of the median of all members' that were heard lately, itself
- * included; of two in the middle the one farther off, since of two clocks nobody knows which is wrong. 0
- * when nobody was heard. */
-int64_t status_clock_offset_ms(const struct page_consensus *page, const char *self_id, uint64_t wall_ms);
+ * included; of two in the middle the one farther off, since of two clocks nobody knows which is wrong. False
+ * when nobody was heard: then there is nothing new to know. */
+bool status_clock_compare(const struct page_consensus *page, const char *self_id, uint64_t wall_ms,
+                          int64_t *ret_offset_ms);
 
 /* Whether the clock is to be believed at that offset. */
 bool status_clock_trusted(int64_t offset_ms, bool was_trusted);

@@ -19,6 +19,7 @@ enum fault {
     FAULT_DISK,
     FAULT_L1,
     FAULT_MEMBERS,
+    FAULT_FREEZE, /* a supervisor, for long */
     FAULT_COUNT
 };
 
@@ -42,23 +43,26 @@ static struct host *any_host(struct world *w)
     }
 }
 
-bool faults_plan(struct world *w)
+void faults_plan(struct world *w)
 {
-    bool gentle = dice_chance(&w->dice, 10);
     static const uint64_t RATES[] = {0, 4000, 2000, 800};
     for (unsigned i = 0; i < FAULT_COUNT; i++)
         plan.mean_ms[i] = RATES[dice_below(&w->dice, sizeof RATES / sizeof RATES[0])];
+    plan.mean_ms[FAULT_FREEZE] = 0;
     plan.loss = (unsigned)dice_below(&w->dice, 10);
     plan.slow = (unsigned)dice_below(&w->dice, 15);
     plan.disk_ms = (unsigned)dice_below(&w->dice, 20);
     plan.gossip_loss = (unsigned)dice_below(&w->dice, 30);
     w->late_duplicates = dice_chance(&w->dice, 50);
-    if (!gentle)
-        return false;
-    for (unsigned i = 0; i < FAULT_COUNT; i++)
-        plan.mean_ms[i] = i == FAULT_HEALTHD || i == FAULT_RPCD ? 1500 : 0;
-    plan.loss = plan.slow = plan.disk_ms = plan.gossip_loss = 0;
-    return true;
+}
+
+void faults_plan_gently(struct world *w, bool freezes)
+{
+    memset(&plan, 0, sizeof plan);
+    w->late_duplicates = dice_chance(&w->dice, 50);
+    plan.mean_ms[FAULT_HEALTHD] = freezes ? 0 : 1500;
+    plan.mean_ms[FAULT_RPCD] = freezes ? 0 : 1500;
+    plan.mean_ms[FAULT_FREEZE] = freezes ? 2500 : 0;
 }
 
 static void heal_links(struct world *w)
@@ -99,7 +103,7 @@ static void cut_links(struct world *w)
     world_log(w, NULL, "links change");
 }
 
-static void power_off(struct host *h, uint64_t down_ms)
+void faults_power_off(struct host *h, uint64_t down_ms)
 {
     struct world *w = h->world;
     world_log(w, h, "loses its power");
@@ -186,7 +190,7 @@ static void strike(struct world *w, enum fault fault)
         break;
     case FAULT_POWER:
         if (h->powered)
-            power_off(h, dice_below(&w->dice, 3000));
+            faults_power_off(h, dice_below(&w->dice, 3000));
         break;
     case FAULT_SUPERVISOR:
         if (dice_chance(&w->dice, 30)) {
@@ -213,6 +217,9 @@ static void strike(struct world *w, enum fault fault)
         break;
     case FAULT_MEMBERS:
         operator_move(w);
+        break;
+    case FAULT_FREEZE:
+        h->sup.frozen_until_ms = w->now_ms + dice_below(&w->dice, 8000);
         break;
     case FAULT_COUNT:
         break;
@@ -279,7 +286,7 @@ static void break_for_good(struct world *w)
     for (unsigned i = 0; i < broken; i++) {
         struct host *h = voters[i];
         if (dice_chance(&w->dice, 50)) {
-            power_off(h, NEVER);
+            faults_power_off(h, NEVER);
             continue;
         }
         for (unsigned k = 0; k < w->host_count; k++) {

@@ -111,6 +111,13 @@ static void replace(struct world *w, struct host *h)
     begin(w, h, MOVE_REPLACE);
 }
 
+void operator_join(struct world *w, struct host *h)
+{
+    h->powered = false;
+    set_up(h, dice_below(&w->dice, 500));
+    begin(w, h, MOVE_ADD);
+}
+
 void operator_move(struct world *w)
 {
     struct host *h = &w->hosts[dice_below(&w->dice, w->host_count)];
@@ -118,9 +125,9 @@ void operator_move(struct world *w)
     if (operator_is_busy(w) || is_change_pending(w))
         return;
     if (h->absent) {
-        h->powered = false;
-        set_up(h, dice_below(&w->dice, 500));
-        begin(w, h, dice_chance(&w->dice, 80) ? MOVE_ADD : MOVE_ADD_STANDBY);
+        operator_join(w, h);
+        if (dice_chance(&w->dice, 20))
+            w->operator.move = MOVE_ADD_STANDBY;
     } else if (!is_voter(h)) {
         begin(w, h, dice_chance(&w->dice, 80) ? MOVE_ADD : MOVE_REMOVE);
     } else if (dice_chance(&w->dice, 40)) {

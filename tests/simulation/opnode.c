@@ -94,9 +94,15 @@ void opnode_finish_stop(struct opnode *o)
     o->stop_count = 0;
 }
 
+static void commit_done(struct opnode *o);
+
 static void try_commit(struct opnode *o)
 {
     struct world *w = o->host->world;
+    if (o->overridden) {
+        commit_done(o);
+        return;
+    }
     o->tries++;
     o->state = OPNODE_COMMIT;
     o->caller += HOSTS_MAX;
@@ -265,6 +271,20 @@ static void receive_branch(struct opnode *o, uint32_t block)
         opnode_receive(o, block);
 }
 
+/* L1 has another block than the own chain: that goes back to where they part. */
+static void leave_own_branch(struct opnode *o, uint32_t derived)
+{
+    const struct world *w = o->host->world;
+    uint32_t keep = o->head;
+    if (block_is_ancestor(w, derived, o->head) || block_is_ancestor(w, o->head, derived))
+        return;
+    while (!block_is_ancestor(w, keep, derived))
+        keep = w->blocks[keep].parent;
+    world_log(o->host->world, o->host, "op-node leaves its branch at %u", (unsigned)w->blocks[keep].id.number);
+    o->pending_count = 0;
+    opnode_adopt(o, keep);
+}
+
 /* What was acknowledged long enough ago is derived from L1. */
 static void derive(struct opnode *o)
 {
@@ -272,6 +292,8 @@ static void derive(struct opnode *o)
     uint32_t block = w->last_acked;
     while (block != 0 && (w->blocks[block].acked_ms + DERIVE_MS > now_ms(o) || w->blocks[block].orphaned_ms != 0))
         block = w->blocks[block].parent;
+    if (!o->active)
+        leave_own_branch(o, block);
     receive_branch(o, block);
 }
 

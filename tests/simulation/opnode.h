@@ -29,6 +29,7 @@ struct opnode {
     uint32_t head; /* block; the execution client has the same */
     uint64_t safe_number;
     bool active, stopping;
+    bool overridden; /* an operator told it that it leads: it asks no conductor */
     enum opnode_state state;
     uint64_t wake_ms;
     uint32_t built; /* sealed, not acknowledged; 0: none */

@@ -26,6 +26,9 @@ static int on_send(void *ctx, enum proc_role to, enum msg_type type, uint64_t re
     if (type == MSG_NODE_CMD && ((const struct msg_node_cmd *)body)->verb == NODE_CMD_TAKEOVER &&
         (h->sup_page.paused || h->sup_page.stopped))
         world_fail(h->world, "%s starts its sequencer, which an operator forbids", h->options.server_id);
+    if (type == MSG_NODE_CMD && ((const struct msg_node_cmd *)body)->verb == NODE_CMD_TAKEOVER &&
+        h->storage.identity.fresh_bootstrap && !h->resumed)
+        world_fail(h->world, "%s starts its sequencer in a new cluster that nobody resumed", h->options.server_id);
     if (to != ROLE_RPCD)
         channel_send(h, to == ROLE_CONSENSUS ? SUP_TO_CONS : SUP_TO_HEALTH, type, request_id, body, spec->body_bytes,
                      fd);
@@ -162,7 +165,9 @@ void supervisor_admin(struct host *h, enum admin_verb verb, const char *id)
     if (!h->sup.up)
         return;
     snprintf(body.id, sizeof body.id, "%s", id);
+    body.flag = verb == ADMIN_OVERRIDE && *id != '\0';
     world_log(h->world, h, "operator: verb %d %s", (int)verb, id);
+    h->resumed |= verb == ADMIN_RESUME;
     (void)conductor_on_message(h->conductor, clock_mono_ns(), ROLE_RPCD, &msg);
     h->sup_wake_ns = 0;
 }

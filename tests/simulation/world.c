@@ -157,19 +157,25 @@ static void make_witness(struct host *h)
 /* In some runs one or two of the hosts are witnesses, and in some others hosts wait to join. */
 static void choose_roles(struct world *w)
 {
+    w->forming = dice_chance(&w->dice, 6);
     unsigned spares = dice_chance(&w->dice, 30) ? (unsigned)dice_below(&w->dice, w->host_count - 1) : 0;
     unsigned count = w->host_count - spares;
     if (count < 3)
         count = 3;
-    if (dice_chance(&w->dice, 25))
+    if (w->forming)
+        count = 1;
+    if (!w->forming && dice_chance(&w->dice, 25))
         make_witness(&w->hosts[dice_below(&w->dice, w->host_count)]);
-    if (w->host_count > 4 && dice_chance(&w->dice, 15))
+    if (!w->forming && w->host_count > 4 && dice_chance(&w->dice, 15))
         make_witness(&w->hosts[dice_below(&w->dice, w->host_count)]);
     for (unsigned i = count; i < w->host_count; i++) {
         w->hosts[i].absent = true;
         w->hosts[i].sup.up_at_ms = w->hosts[i].opnode.up_at_ms = NEVER;
     }
     form_cluster(w, count);
+    w->hosts[0].storage.identity.fresh_bootstrap = w->forming;
+    for (unsigned i = 0; i < w->host_count; i++)
+        w->hosts[i].options.paused = w->forming && dice_chance(&w->dice, 50);
 }
 
 void world_init(struct world *w, uint64_t seed, bool verbose)

@@ -115,6 +115,7 @@ struct host {
     struct page_supervisor sup_page;
     uint64_t sup_wake_ns;
     bool leaving, left;
+    bool resumed; /* by an operator, ever */
     /* consensus */
     struct node *node;
     struct storage storage;
@@ -160,13 +161,14 @@ struct world {
     unsigned gossip_loss_percent;
     uint64_t block_time_ms;
     bool late_duplicates;
+    bool forming; /* the cluster is still to be formed */
     struct sim_block *blocks;
     uint32_t block_count;
     /* what was acknowledged: the newest block of each height, and how far */
     uint32_t *acked_at; /* by block number; 0: none */
     uint64_t acked_count, last_acked_ms, longest_gap_ms;
     uint32_t last_acked;
-    uint64_t starts, rewinds, adoptions;
+    uint64_t starts, rewinds, adoptions, longest_resume_ms;
 };
 
 /* ---- world.c ---- */
@@ -263,6 +265,8 @@ const char *check_settled(struct world *w);
 /* ---- operator.c ---- */
 /* Perhaps begins a change of the membership that leaves a majority. */
 void operator_move(struct world *w);
+/* Switches the machine on and makes it a voter. */
+void operator_join(struct world *w, struct host *h);
 /* One millisecond. */
 void operator_step(struct world *w);
 /* Consensus answers. */
@@ -270,11 +274,18 @@ void operator_answer(struct host *h, uint64_t request_id, const struct msg_membe
 bool operator_is_busy(const struct world *w);
 
 /* ---- faults.c ---- */
-/* Chooses this run's mix. True: only rpcd and healthd will fail. */
-bool faults_plan(struct world *w);
+/* Chooses this run's mix … */
+void faults_plan(struct world *w);
+/* … or one that costs nothing: rpcd and healthd end, or supervisors stand still. */
+void faults_plan_gently(struct world *w, bool freezes);
 /* One millisecond of mischief. */
 void faults_step(struct world *w);
 /* Ends all faults but a minority's lasting ones. */
 void faults_calm(struct world *w, bool lasting);
+/* With all its processes, for so long; NEVER: until the next calm. */
+void faults_power_off(struct host *h, uint64_t down_ms);
+
+/* ---- plays.c ---- */
+void plays_run(struct world *w);
 
 #endif

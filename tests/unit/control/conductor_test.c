@@ -85,6 +85,12 @@ static void test_a_wrong_clock(void **state)
     fake_run_ms(f, 600);
     fake_lag(f);
     assert_int_equal(f->page.healthy, 0);
+    /* Peers that fall silent do not set it right. */
+    b->record_age_ms = c->record_age_ms = 5000;
+    fake_publish(f);
+    fake_run_ms(f, 300);
+    fake_expect_none(f, MSG_CLOCK);
+    b->record_age_ms = c->record_age_ms = 0;
     b->record.wall_ms = c->record.wall_ms = f->now_ns / 1000000 + 1700000000000;
     fake_publish(f);
     fake_run_ms(f, 300);
