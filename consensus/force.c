@@ -31,6 +31,7 @@ struct force {
     struct storage *storage;
     struct driver_recovered found;
     struct membership members; /* as the end of the log has them */
+    const struct member *self; /* among them; under another id when it was restored from a backup */
     uint64_t last_index, last_term, raft_id;
 };
 
@@ -86,7 +87,10 @@ static int find_members(struct force *f)
         f->last_index = r->first_index + i;
         f->last_term = entry_term(e);
     }
-    if (identity_find_id(&f->members, f->raft_id))
+    f->self = identity_find_id(&f->members, f->raft_id);
+    if (!f->self)
+        f->self = identity_find_name(&f->members, f->identity.id.name);
+    if (f->self)
         return EXIT_DONE;
     (void)fprintf(stderr,
                   "%s: server %s is no member of the cluster it knows: force another one, or form a new cluster with "
@@ -179,9 +183,10 @@ static int wait_durable(struct force *f, uint64_t index)
 static int write_all(struct force *f)
 {
     uint8_t cluster_id[STORAGE_ID_BYTES];
-    struct membership m = {.count = 1, .members = {*identity_find_id(&f->members, f->raft_id)}};
+    struct membership m = {.count = 1, .members = {*f->self}};
     uint64_t term = f->found.term + 1;
     m.members[0].role = MEMBER_VOTER;
+    m.members[0].id = f->raft_id;
     struct entry *e = entry_new(ENTRY_CHANGE, term, confcodec_len(&m));
     if (!e)
         return -ENOMEM;
@@ -229,7 +234,7 @@ static int run(struct force *f, bool is_yes)
     if (code)
         return code;
     show(f);
-    if (f->members.count == 1 && f->members.members[0].role == MEMBER_VOTER) {
+    if (f->members.count == 1 && f->self->role == MEMBER_VOTER && f->self->id == f->raft_id) {
         printf("It is the only member already: nothing to do.\n");
         return EXIT_DONE;
     }

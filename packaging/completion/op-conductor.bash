@@ -6,10 +6,10 @@ _op_conductor() {
 complete -o default -F _op_conductor op-conductor
 
 _conductorctl() {
-    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} word words='status leader active members events timeline payload wait-ready doctor bench-disk pause resume stop transfer bootstrap add-voter add-nonvoter demote remove override node restart adopt-head force-new-cluster call'
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} word words='status leader active members events timeline payload wait-ready doctor bench-disk pause resume stop transfer bootstrap add-voter add-nonvoter demote remove override node restart adopt-head backup restore force-new-cluster call'
     case $prev in
         --rpc) COMPREPLY=($(compgen -f -- "$cur")); return ;;
-        --dir|bench-disk|force-new-cluster) COMPREPLY=($(compgen -d -- "$cur")); return ;;
+        --dir|bench-disk|backup|restore|force-new-cluster) COMPREPLY=($(compgen -d -- "$cur")); return ;;
         node) COMPREPLY=($(compgen -W 'restart start stop' -- "$cur")); return ;;
         restart) COMPREPLY=($(compgen -W 'consensus healthd rpcd' -- "$cur")); return ;;
         override) COMPREPLY=($(compgen -W 'true false' -- "$cur")); return ;;
@@ -24,7 +24,7 @@ _conductorctl() {
             status) words='--watch' ;;
             timeline) words='--since --limit --follow' ;;
             wait-ready) words='--ready --leading --timeout' ;;
-            active|add-nonvoter|add-voter|adopt-head|call|demote|force-new-cluster|leader|members|node|override|pause|payload|remove|restart|resume|stop|transfer) words='' ;;
+            active|add-nonvoter|add-voter|adopt-head|backup|call|demote|force-new-cluster|leader|members|node|override|pause|payload|remove|restart|restore|resume|stop|transfer) words='' ;;
         esac
     done
     COMPREPLY=($(compgen -W "--rpc --json --yes --help $words" -- "$cur"))

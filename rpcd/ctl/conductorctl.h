@@ -77,9 +77,9 @@ bool ctl_confirm(const char *what, const char *warning, bool is_twice);
  * when it means nothing, so that nobody needs to be asked. */
 bool ctl_describe_impact(const struct ctl_request *req, const cJSON *status, char *ret, size_t size);
 
-/* Become op-conductor-consensus, which owns the storage: --force-new-cluster. Returns only on failure, having said
- * why on stderr. */
-int ctl_force(const struct ctl_request *req);
+/* Becomes op-conductor-consensus, which owns the storage, with the command as its option. Returns only on failure,
+ * having said why on stderr. */
+int ctl_storage(const struct ctl_request *req);
 
 /* Commands that are more than one call; each returns an exit code. */
 int ctl_wait_ready(const struct ctl_request *req);

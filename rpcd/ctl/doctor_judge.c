@@ -218,7 +218,9 @@ static void judge_member(struct doctor_report *r, const struct census *c, const 
     ctl_describe_member(status, server, state, sizeof state);
     if (!is_in_contact(status, server)) {
         doctor_add(r, DOCTOR_ERROR, "contact",
-                   "is its op-conductor running, and are the consensus ports open in both directions?",
+                   "is its op-conductor running, and are the consensus ports open in both directions? If its storage "
+                   "was emptied "
+                   "or restored: conductorctl remove, then add-voter",
                    "%s at %s is not in contact: %s", id, field_text(server, "addr"), state);
         return;
     }

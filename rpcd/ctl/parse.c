@@ -54,7 +54,10 @@ static const struct command commands[] = {
     {"restart", NULL, "WORKER", 1, 1, METHOD_RESTART_WORKER, NULL, DANGEROUS, "restart consensus, healthd or rpcd"},
     {"adopt-head", NULL, "NUMBER HASH", 2, 2, METHOD_ADOPT_HEAD, NULL, PLAIN,
      "make this block the unsafe head (asks twice)"},
-    {"force-new-cluster", NULL, "DIR", 1, 1, METHOD_COUNT, ctl_force, PLAIN,
+    {"backup", NULL, "DIR TO", 2, 2, METHOD_COUNT, ctl_storage, PLAIN, "copy a stopped server's storage, checked"},
+    {"restore", NULL, "FROM DIR", 2, 2, METHOD_COUNT, ctl_storage, PLAIN,
+     "make a storage of a backup: another member, without a vote"},
+    {"force-new-cluster", NULL, "DIR", 1, 1, METHOD_COUNT, ctl_storage, PLAIN,
      "a stopped server's storage becomes a cluster of one (asks twice)"},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])

@@ -246,6 +246,66 @@ def another_process_keeps_off(c):
     run(third, "wait-ready", "--timeout", "20")
 
 
+def storing(c):
+    """A stopped node's storage is copied and checked; what is restored has no vote until it was added again."""
+    third = c.nodes[2]
+    lead = c.wait_sequencer()
+    if lead is third:
+        run(third, "transfer", c.nodes[1].name, c.nodes[1].consensus_addr)
+        lead = c.wait_sequencer(not_this=third)
+    storage, copy = third.raft_dir / third.name, c.dir / "copy"
+    assert "in use by another process" in run(third, "backup", str(storage), str(copy), code=1) and not copy.exists()
+    assert "is no server's storage" in run(third, "backup", str(c.dir), str(copy), code=2)
+    assert third.stop() == 0
+    assert "checked" in run(third, "backup", str(storage), str(copy))
+    assert "is there already" in run(third, "backup", str(storage), str(copy), code=2)
+    assert copy.stat().st_blocks < storage.stat().st_blocks + 64 and not (copy / "lock").exists()
+    assert "move it away" in run(third, "restore", str(copy), str(storage), code=1)
+    assert f"DIR/{third.name}" in run(third, "restore", str(copy), str(c.dir / "elsewhere"), code=2)
+    bad = c.dir / "bad"
+    shutil.copytree(copy, bad)
+    with open(next(bad.glob("*.log")), "r+b") as file:
+        file.seek(4096)  # a record, with others behind it
+        file.write(b"rot")
+    target = c.dir / "lost" / third.name
+    target.parent.mkdir()
+    assert ".log" in run(third, "restore", str(bad), str(target), code=1)
+    assert not list(target.parent.iterdir()), "something is left of a restore that failed"
+    # What the backup does not know is agreed on, then the disk is lost.
+    start(third)
+    run(third, "wait-ready", "--timeout", "20")
+    c.wait_blocks(2, 20)
+    third.kill_tree()
+    shutil.rmtree(storage)
+    assert "without a vote" in run(third, "restore", str(copy) + "/", str(storage) + "/")
+    start(third)
+    cl.wait_for(third.try_status, 20, "the restored node")
+    time.sleep(1)  # longer than an election takes
+    assert third.status()["role"] == "follower" and c.wait_sequencer() is lead
+    cl.wait_for(lambda: "silent" in run(lead, "status"), 10, "the old member's silence")
+    found = json.loads(run(lead, "--json", "doctor", code=4))
+    assert any(f["check"] == "contact" and third.name in f["text"] and "restored" in f["fix"] for f in found), found
+    run(lead, "remove", third.name, "--yes")
+    run(lead, "add-voter", third.name, third.consensus_addr)
+    run(third, "wait-ready", "--timeout", "20")
+    c.wait_blocks(2, 20)
+
+
+def losing_all(c):
+    """From a backup alone a cluster of one goes on."""
+    third = c.nodes[2]
+    assert c.stop() == [0, 0, 0]
+    storage = third.raft_dir / third.name
+    shutil.rmtree(storage)
+    run(third, "restore", str(c.dir / "copy"), str(storage))
+    assert "only member of a new cluster" in run(third, "force-new-cluster", str(storage), "--yes")
+    assert "nothing to do" in run(third, "force-new-cluster", str(storage), "--yes")
+    start(third)
+    cl.wait_for(lambda: cl.answers(third, "conductor_leader"), 20, "the restored node to lead its own cluster")
+    assert [s["id"] for s in third.call("conductor_clusterMembership")["servers"]] == [third.name]
+    assert third.status()["unsafe_head"]["number"] > 0
+
+
 def start(node, bootstrap=False):
     node.admin = node.dir / "admin.sock"
     node.start(bootstrap=bootstrap, extra=[f"--rpc.admin-socket={node.admin}"])
@@ -264,7 +324,6 @@ def started_nodes(bin_dir):
         codes = c.stop()
         assert all(code == 0 for code in codes), f"exit codes after an ordered stop: {codes}"
         assert not any(n.admin.exists() for n in c.nodes), "an ordered stop left its socket behind"
-        c.check_journals()
         check_logs(c)
         passed = True
     finally:
@@ -279,11 +338,13 @@ def started_nodes(bin_dir):
 def every_verb(bin_dir):
     with started_nodes(bin_dir) as c:
         for step in (forming, waiting, looking, judging, lambda c: watching(c.nodes[0]), lambda c: asking(c.nodes[0]),
-                     guarding, another_process_keeps_off, changing):
+                     guarding, another_process_keeps_off, changing, storing):
             begin = time.monotonic()
             step(c)
             print(f"{step.__name__}: {time.monotonic() - begin:.1f} s", flush=True)
         c.wait_blocks(2, 20)
+        c.check_journals()
+        losing_all(c)
 
 
 if __name__ == "__main__":

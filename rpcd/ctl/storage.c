@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-int ctl_force(const struct ctl_request *req)
+int ctl_storage(const struct ctl_request *req)
 {
     static const char *const places[] = {"", "/../libexec/op-conductor"};
     char self[PATH_MAX], path[PATH_MAX + 64], option[64];
@@ -17,7 +17,10 @@ int ctl_force(const struct ctl_request *req)
         *slash = '\0';
         for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
             (void)snprintf(path, sizeof path, "%s%s/op-conductor-consensus", self, places[i]);
-            (void)execl(path, path, option, req->words[0], req->is_yes ? "--yes" : (char *)NULL, (char *)NULL);
+            if (req->word_count == 2)
+                (void)execl(path, path, option, req->words[0], req->words[1], (char *)NULL);
+            else
+                (void)execl(path, path, option, req->words[0], req->is_yes ? "--yes" : (char *)NULL, (char *)NULL);
         }
     }
     (void)fprintf(stderr, "conductorctl: cannot run op-conductor-consensus: it is neither beside this program nor in "
