@@ -2,10 +2,12 @@
 #include "rpcd/ctl/conductorctl.h"
 
 #include <curl/curl.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Longer than any method of rpcd takes. */
 #define CALL_TIMEOUT_MS 40000L
@@ -42,7 +44,38 @@ __attribute__((format(printf, 2, 3))) static void complain(FILE *err, const char
     va_end(args);
 }
 
-static int post(FILE *err, const char *url, const char *body, long timeout_ms, struct answer *ret)
+/* ---- what takes a while says so, on a terminal ---- */
+
+struct progress {
+    const char *method;
+    uint64_t begin_ms, told_s;
+};
+
+static int on_progress(void *ctx, curl_off_t to_get, curl_off_t got, curl_off_t to_send, curl_off_t sent)
+{
+    struct progress *p = ctx;
+    const uint64_t seconds = (ctl_now_ms() - p->begin_ms) / 1000;
+    (void)to_get, (void)got, (void)to_send, (void)sent;
+    if (seconds > p->told_s) {
+        (void)fprintf(stderr, "\r%s: %" PRIu64 " s\033[K", p->method, seconds);
+        p->told_s = seconds;
+    }
+    return 0;
+}
+
+/* Only for the operator's own calls, not for what is asked again and again. */
+static void watch_progress(CURL *e, struct progress *p)
+{
+    if (!isatty(STDERR_FILENO))
+        return;
+    p->begin_ms = ctl_now_ms();
+    (void)curl_easy_setopt(e, CURLOPT_XFERINFOFUNCTION, on_progress);
+    (void)curl_easy_setopt(e, CURLOPT_XFERINFODATA, p);
+    (void)curl_easy_setopt(e, CURLOPT_NOPROGRESS, 0L);
+}
+
+static int post(FILE *err, const char *url, const char *body, long timeout_ms, struct progress *progress,
+                struct answer *ret)
 {
     char error[CURL_ERROR_SIZE] = "";
     long status = 0;
@@ -66,7 +99,11 @@ static int post(FILE *err, const char *url, const char *body, long timeout_ms, s
     (void)curl_easy_setopt(e, CURLOPT_WRITEDATA, ret);
     (void)curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, timeout_ms);
     (void)curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
+    if (timeout_ms == CALL_TIMEOUT_MS)
+        watch_progress(e, progress);
     const CURLcode rc = curl_easy_perform(e);
+    if (progress->told_s > 0)
+        (void)fputs("\r\033[K", stderr);
     (void)curl_easy_getinfo(e, CURLINFO_RESPONSE_CODE, &status);
     if (rc != CURLE_OK)
         complain(err, "cannot reach %s: %s\n", url, error[0] != '\0' ? error : curl_easy_strerror(rc));
@@ -92,6 +129,7 @@ int ctl_call_within(FILE *err, const char *rpc, const char *method, const char *
                     cJSON **ret_result)
 {
     struct answer answer = {0};
+    struct progress progress = {.method = method};
     const size_t size = strlen(method) * 6 + strlen(params) + 128;
     char *body = malloc(size);
     cJSON *root = NULL, *name = cJSON_CreateString(method);
@@ -100,7 +138,7 @@ int ctl_call_within(FILE *err, const char *rpc, const char *method, const char *
     if (body == NULL || name_text == NULL)
         goto out;
     (void)snprintf(body, size, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":%s,\"params\":%s}", name_text, params);
-    code = post(err, rpc, body, timeout_ms, &answer);
+    code = post(err, rpc, body, timeout_ms, &progress, &answer);
     if (code != CTL_OK)
         goto out;
     root = cJSON_ParseWithLength(answer.at != NULL ? answer.at : "", answer.len);

@@ -315,7 +315,7 @@ def start(node, bootstrap=False):
 def started_nodes(bin_dir):
     """Three conductors that are no cluster yet. In a short directory: a socket's path has 107 characters."""
     directory = tempfile.mkdtemp(prefix="oc-ctl-")
-    c = cl.Cluster(directory, bin_dir=bin_dir, block_time_ms=300)
+    c = cl.Cluster(directory, bin_dir=bin_dir, block_time_ms=200)
     passed = False
     try:
         for n in c.nodes:
