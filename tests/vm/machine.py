@@ -62,7 +62,7 @@ class Machine:
         cl.wait_for(self.is_up, 60, f"{self.name} to boot (see {self.console})")
 
     def init_pid(self):
-        found = cl.descendants(self.process.pid)
+        found = cl.descendants(self.process.pid) if self.process else []
         return found[0] if found else 0
 
     def is_up(self):

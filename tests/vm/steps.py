@@ -211,6 +211,14 @@ def leave_and_purge(c, files_before):
     c.wait_ready(*c.vms)
 
 
+def show_services(vms):
+    """After a failure: what systemd and the conductors had to say."""
+    for vm in vms:
+        if vm.init_pid():
+            print(f"--- {vm.name}\n" + vm.shell("systemctl status --no-pager -l -n 0 op-conductor; "
+                                              "journalctl --no-pager -q -o short-precise -u op-conductor -n 60 | grep -v Inserted", check=False), flush=True)
+
+
 def play(vms, scratch):
     print("== three machines boot", flush=True)
     for vm in vms:
@@ -221,12 +229,16 @@ def play(vms, scratch):
         stage(vm, deb, newer, scratch)
     files_before = {vm.name: files_of(vm) for vm in vms[1:]}
     c = Cluster(vms, scratch)
-    install_all(c, deb)
-    look_at_unit(c)
-    move_leadership(c)
-    watchdog(c)
-    upgrade(c)
-    leave_and_purge(c, files_before)
+    try:
+        install_all(c, deb)
+        look_at_unit(c)
+        move_leadership(c)
+        watchdog(c)
+        upgrade(c)
+        leave_and_purge(c, files_before)
+    except (RuntimeError, TimeoutError, AssertionError):
+        show_services(vms)
+        raise
     print("== all stop", flush=True)
     for vm in vms:
         vm.shell("systemctl stop op-conductor")
