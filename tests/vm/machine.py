@@ -102,8 +102,10 @@ class Machine:
     def cut_power(self):
         """All its processes at once; its kernel does not get to close a connection either."""
         subprocess.run(["ip", "link", "set", f"vb-{self.name}", "down"], check=False)
-        (self.cgroup / "cgroup.kill").write_text("1", encoding="ascii")
+        os.kill(self.init_pid(), signal.SIGKILL)  # and the kernel kills all others of its process namespace
         self.process.wait(20)
+        # A group in which cgroup.kill was used is not used again: its members to come may be killed as well.
+        self.remove_cgroup()
         subprocess.run(["ip", "link", "del", f"vb-{self.name}"], stderr=subprocess.DEVNULL, check=False)
 
     def destroy(self):

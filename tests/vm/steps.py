@@ -180,8 +180,11 @@ def upgrade(c):
     lead = cl.wait_for(c.leader, 20, "a leader")
     for vm in [*(v for v in c.vms if v is not lead), lead]:
         def act(vm=vm):
-            vm.shell("apt-get -q -y -o APT::Sandbox::User=root install ./stage/newer.deb")
-            c.wait_ready(vm)
+            if vm is lead:
+                vm.shell("apt-get -q -y -o APT::Sandbox::User=root install ./stage/newer.deb")
+            else:
+                vm.shell("stage/packaging/install --yes --deb stage/newer.deb")
+            vm.shell(f"{CTL} wait-ready")
         c.cost(f"{vm.name}{', the leader,' if vm is lead else ''} is upgraded", act, 3 * BLOCK_MS)
         version = vm.shell("dpkg-query -W -f='${Version}' op-conductor")
         assert version.endswith("+2"), f"{vm.name} has version {version}"
