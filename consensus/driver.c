@@ -268,11 +268,6 @@ void driver_disk_failed(struct driver *d, int rc, const char *what)
     driver_fail(d, rc, what);
 }
 
-void driver_set_turn(struct driver *d, enum driver_turn turn)
-{
-    d->options.turn = turn;
-}
-
 struct driver_view driver_view(const struct driver *d)
 {
     static const enum raft_role roles[] = {

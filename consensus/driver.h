@@ -150,7 +150,8 @@ void driver_disk_failed(struct driver *d, int rc, const char *what);
 void driver_peer_gone(struct driver *d, uint64_t now_ms, uint64_t peer_id);
 void driver_peer_progress(struct driver *d, uint64_t now_ms, uint64_t peer_id);
 void driver_peer_connected(struct driver *d, uint64_t now_ms, uint64_t peer_id);
-void driver_set_turn(struct driver *d, enum driver_turn turn);
+/* When it comes earlier than before, and votes would have been asked for already, they are asked for at once. */
+void driver_set_turn(struct driver *d, uint64_t now_ms, enum driver_turn turn);
 
 /* ---- requests ---- */
 

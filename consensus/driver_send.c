@@ -134,8 +134,10 @@ void driver_send_lost(struct driver *d, struct driver_peer *p, uint64_t last_ind
 static void send_vote_request(struct driver *d, uint64_t to, const struct raft_request_vote *v)
 {
     struct wire_msg m = {.kind = WIRE_REQUEST_VOTE, .term = v->term, .version = v->version};
-    if (v->pre_vote && driver_withholds_votes(d))
+    if (v->pre_vote && driver_withholds_votes(d)) {
+        d->has_withheld = true;
         return;
+    }
     m.request_vote.candidate_id = v->candidate_id;
     m.request_vote.last_log_index = v->last_log_index;
     m.request_vote.last_log_term = v->last_log_term;

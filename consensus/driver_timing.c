@@ -49,10 +49,12 @@ void driver_note_state(struct driver *d, bool became_leader)
     d->noted_state = d->raft.state;
     if (became_leader)
         d->cadence_ms = d->now_ms + cadence_ms(d);
-    if (driver_leader_id(d) != 0)
+    if (driver_leader_id(d) != 0) {
         d->leaderless_ms = 0;
-    else if (d->leaderless_ms == 0)
+        d->has_withheld = false;
+    } else if (d->leaderless_ms == 0) {
         d->leaderless_ms = d->now_ms;
+    }
     if (d->early.leader_id != 0 && driver_leader_id(d) != 0 && driver_leader_id(d) != d->early.leader_id)
         d->early.leader_id = 0;
 }
@@ -175,6 +177,18 @@ static void begin_early(struct driver *d, uint64_t leader_id, uint64_t step_ms, 
     d->early.tries = 0;
     d->early.is_silence = is_silence;
     d->early.next_ms = d->now_ms + 1 + step_ms * rank;
+}
+
+void driver_set_turn(struct driver *d, uint64_t now_ms, enum driver_turn turn)
+{
+    bool is_earlier = turn < d->options.turn;
+
+    d->options.turn = turn;
+    if (!driver_enter(d, now_ms) || !is_earlier || !d->has_withheld || driver_withholds_votes(d) ||
+        d->early.leader_id != 0)
+        return;
+    begin_early(d, d->options.self_id, EARLY_STEP_MS, false); /* any other leader ends it */
+    d->early.tries = EARLY_TRIES_MAX - 2;
 }
 
 void driver_peer_gone(struct driver *d, uint64_t now_ms, uint64_t peer_id)

@@ -88,7 +88,7 @@ void node_take_self_record(struct node *n, const struct msg_self_record *record)
 {
     peers_set_record(n->peers, record);
     if (n->driver)
-        driver_set_turn(n->driver, turn_of(record));
+        driver_set_turn(n->driver, clock_mono_ms(), turn_of(record));
 }
 
 void node_tick(struct node *n)

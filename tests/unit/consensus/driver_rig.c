@@ -195,3 +195,22 @@ void acknowledge(struct world *w, uint64_t from, uint64_t index)
     m.append_result.features = 1;
     assert_int_equal(receive(w, from, m), 0);
 }
+
+struct wire_msg vote(uint64_t term, uint64_t candidate, uint64_t index, uint64_t index_term, bool pre_vote)
+{
+    struct wire_msg m = {.kind = WIRE_REQUEST_VOTE, .term = term, .version = 2};
+    m.request_vote.candidate_id = candidate;
+    m.request_vote.last_log_index = index;
+    m.request_vote.last_log_term = index_term;
+    m.request_vote.pre_vote = pre_vote;
+    return m;
+}
+
+struct wire_msg append(uint64_t term, uint64_t prev, uint64_t prev_term, struct entry *e)
+{
+    struct wire_msg m = {.kind = WIRE_APPEND, .term = term};
+    m.append.prev_log_index = prev;
+    m.append.prev_log_term = prev_term;
+    m.append.entry = e;
+    return m;
+}

@@ -37,6 +37,8 @@ unsigned count_entries(const struct world *w, uint64_t to);
 int receive(struct world *w, uint64_t from, struct wire_msg m);
 void answer_votes(struct world *w, uint64_t from);
 struct world *start_leader(void);
+struct wire_msg vote(uint64_t term, uint64_t candidate, uint64_t index, uint64_t index_term, bool pre_vote);
+struct wire_msg append(uint64_t term, uint64_t prev, uint64_t prev_term, struct entry *e);
 void acknowledge(struct world *w, uint64_t from, uint64_t index);
 
 #endif

@@ -179,15 +179,6 @@ static void a_member_that_lost_its_end_gets_it_again(void **state)
     end(w);
 }
 
-static struct wire_msg append(uint64_t term, uint64_t prev, uint64_t prev_term, struct entry *e)
-{
-    struct wire_msg m = {.kind = WIRE_APPEND, .term = term};
-    m.append.prev_log_index = prev;
-    m.append.prev_log_term = prev_term;
-    m.append.entry = e;
-    return m;
-}
-
 static struct entry *command(uint64_t term)
 {
     struct entry *e = entry_new(ENTRY_COMMAND, term, 16);
@@ -237,16 +228,6 @@ static void an_append_of_an_old_term_gets_a_whole_answer(void **state)
     end(w);
 }
 
-static struct wire_msg vote(uint64_t term, uint64_t candidate, uint64_t index, uint64_t index_term, bool pre_vote)
-{
-    struct wire_msg m = {.kind = WIRE_REQUEST_VOTE, .term = term, .version = 2};
-    m.request_vote.candidate_id = candidate;
-    m.request_vote.last_log_index = index;
-    m.request_vote.last_log_term = index_term;
-    m.request_vote.pre_vote = pre_vote;
-    return m;
-}
-
 static void a_gone_leader_is_replaced_early(void **state)
 {
     (void)state;
@@ -265,25 +246,6 @@ static void a_gone_leader_is_replaced_early(void **state)
     end(w);
 }
 
-/* The chosen turn is the grace that the others have; then the node asks like anybody else. */
-static void others_are_let_ask_first(void **state)
-{
-    static const struct {
-        enum driver_turn turn;
-        unsigned quiet, asks_by; /* in election timeouts since the leader is not known */
-    } rows[] = {{DRIVER_TURN_FIRST, 1, 2}, {DRIVER_TURN_LATER, 2, 4}, {DRIVER_TURN_LAST, 6, 8}};
-    (void)state;
-    for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct world *w = start(3, 0);
-        driver_set_turn(w->driver, rows[i].turn);
-        advance(w, rows[i].quiet * ET - 5);
-        assert_int_equal(count_sent(w, WIRE_REQUEST_VOTE, 2), 0);
-        advance(w, (rows[i].asks_by - rows[i].quiet) * ET + 10);
-        assert_true(count_sent(w, WIRE_REQUEST_VOTE, 2) > 0);
-        end(w);
-    }
-}
-
 static void a_silent_leader_is_replaced_at_a_fixed_time(void **state)
 {
     (void)state;
@@ -293,38 +255,6 @@ static void a_silent_leader_is_replaced_at_a_fixed_time(void **state)
     assert_int_equal(driver_view(w->driver).elections, 0);
     advance(w, 10);
     assert_int_equal(driver_view(w->driver).elections, 1);
-    end(w);
-}
-
-/* Also when the leader's process is known to be gone: it forgets the leader, so that others get its vote. */
-static void a_paused_node_does_not_ask_early(void **state)
-{
-    (void)state;
-    struct world *w = start(3, 0);
-    assert_int_equal(receive(w, 2, append(2, 1, 1, NULL)), 0);
-    driver_set_turn(w->driver, DRIVER_TURN_LAST);
-    driver_peer_gone(w->driver, w->now, 2);
-    advance(w, 60);
-    assert_int_equal(driver_view(w->driver).leader_id, 0);
-    assert_int_equal(count_sent(w, WIRE_REQUEST_VOTE, 3), 0);
-    assert_int_equal(receive(w, 3, vote(3, 3, 1, 1, true)), 0);
-    assert_int_equal(w->sent[w->sent_count - 1].msg.kind, WIRE_VOTE_RESULT);
-    assert_int_equal(w->sent[w->sent_count - 1].msg.vote_result.granted, 1);
-    end(w);
-}
-
-/* An operator's transfer to a paused node is not delayed. */
-static void a_transfer_waits_for_no_turn(void **state)
-{
-    (void)state;
-    struct world *w = start(3, 0);
-    assert_int_equal(receive(w, 2, append(2, 1, 1, NULL)), 0);
-    driver_set_turn(w->driver, DRIVER_TURN_LAST);
-    struct wire_msg m = {.kind = WIRE_TIMEOUT_NOW, .term = 2, .version = 1};
-    m.timeout_now.last_log_index = 1;
-    m.timeout_now.last_log_term = 1;
-    assert_int_equal(receive(w, 2, m), 0);
-    assert_true(count_sent(w, WIRE_REQUEST_VOTE, 3) > 0);
     end(w);
 }
 
@@ -583,9 +513,6 @@ int main(void)
         cmocka_unit_test(follows_and_waits_while_bytes_arrive),
         cmocka_unit_test(an_append_of_an_old_term_gets_a_whole_answer),
         cmocka_unit_test(a_gone_leader_is_replaced_early),
-        cmocka_unit_test(others_are_let_ask_first),
-        cmocka_unit_test(a_paused_node_does_not_ask_early),
-        cmocka_unit_test(a_transfer_waits_for_no_turn),
         cmocka_unit_test(a_silent_leader_is_replaced_at_a_fixed_time),
         cmocka_unit_test(a_lost_end_makes_it_careful),
         cmocka_unit_test(a_higher_term_is_told_to_who_asks_before_the_vote),

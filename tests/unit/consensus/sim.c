@@ -105,7 +105,8 @@ static void mischief(struct sim *s)
     if (any->driver != NULL && sim_random(s, 100) == 0)
         driver_peer_progress(any->driver, s->now_ms, 1 + sim_random(s, s->node_count));
     if (any->driver != NULL && sim_random(s, 1000) == 0)
-        driver_set_turn(any->driver, sim_chance(s, 70) ? DRIVER_TURN_FIRST : (enum driver_turn)sim_random(s, 3));
+        driver_set_turn(any->driver, s->now_ms,
+                        sim_chance(s, 70) ? DRIVER_TURN_FIRST : (enum driver_turn)sim_random(s, 3));
     struct sim_node *leader = sim_leader(s);
     if (leader == NULL)
         return;
