@@ -170,6 +170,65 @@ static void test_every_combination(void **state)
         assert_true(actions[a] > 0);
 }
 
+/* What a leader with nothing under way decides by, each value free of the others. */
+static void make_leader(uint64_t code, struct control_input *in)
+{
+    static const unsigned failures[] = {0, 1, CONTROL_START_FAILURES};
+    static const uint64_t progress[] = {NOW - 1, NOW - CONTROL_PROGRESS_NS, NOW - CONTROL_STRANDED_NS};
+
+    *in = (struct control_input){.now_ns = NOW, .consensus_up = true, .leader_ready = true, .was_leader = true};
+    in->reason = reasons[take(&code, sizeof reasons / sizeof reasons[0])];
+    in->active = (enum node_tristate)take(&code, 3);
+    in->target = (enum control_target)take(&code, CONTROL_TARGET_COUNT);
+    in->start_failures = failures[take(&code, 3)];
+    in->progress_ns = progress[take(&code, 3)];
+    in->leader_changed_ns = take(&code, 2) ? NOW - 1 : NOW - CONTROL_STRANDED_NS;
+    in->healthd_up = take(&code, 2);
+    in->node_up = take(&code, 2);
+    in->permitted = take(&code, 2);
+    in->heads_equal = take(&code, 2);
+    in->witness = take(&code, 2);
+    in->transfer_spent = take(&code, 2);
+    in->hold_down_until_ns = in->transfer_spent ? FUTURE : 0;
+    in->start_retry_ns = take(&code, 2) * FUTURE;
+    in->transfer_retry_ns = take(&code, 2) * FUTURE;
+    in->grace_until_ns = take(&code, 2) * FUTURE;
+    in->permit_hold_ns = take(&code, 2) * FUTURE;
+    in->curable = take(&code, 2);
+    in->ahead = take(&code, 2);
+    in->asked = take(&code, 2);
+}
+
+static void test_every_leader(void **state)
+{
+    const uint64_t leaders = UINT64_C(8) * 3 * CONTROL_TARGET_COUNT * 3 * 3 * (1u << 14);
+
+    (void)state;
+    for (uint64_t code = 0; code < leaders; code++) {
+        struct control_input in;
+
+        make_leader(code, &in);
+        enum control_action action = decide_and_check(&in, code);
+        bool can = !in.witness && in.node_up && in.reason != READY_CONDUCTOR_DISABLED;
+        bool sequences = can && in.active == NODE_YES;
+        bool unfit = in.reason == READY_UNHEALTHY || in.reason == READY_NODE_DOWN || in.reason == READY_EL_SYNCING ||
+                     in.reason == READY_UNKNOWN;
+        bool may_pass_on = in.target == CONTROL_TARGET_READY && !in.transfer_spent && in.transfer_retry_ns == 0;
+        /* Who cannot sequence, or does it badly, does not keep what a ready voter could have. */
+        if (may_pass_on && (!can || (sequences && unfit && in.grace_until_ns == 0)))
+            assert_true(action == CONTROL_TRANSFER || action == CONTROL_RELEASE);
+        /* Who can, and has the means, and nobody to give it to, tries. */
+        if (can && in.active == NODE_NO && !in.permitted && in.healthd_up && in.target == CONTROL_TARGET_NONE &&
+            in.start_retry_ns == 0 && in.reason != READY_UNKNOWN)
+            assert_int_equal(action, CONTROL_START);
+        /* A sequencer that runs is not started a second time, nor stopped but for a handover. */
+        if (sequences)
+            assert_true(action != CONTROL_START && action != CONTROL_STOP);
+        if (in.transfer_spent || in.transfer_retry_ns != 0)
+            assert_true(action != CONTROL_TRANSFER);
+    }
+}
+
 static struct control_input base(bool leader, bool healthy, bool active)
 {
     return (struct control_input){
@@ -417,6 +476,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_combination),
+        cmocka_unit_test(test_every_leader),
         cmocka_unit_test(test_the_eight_cases),
         cmocka_unit_test(test_no_other_can),
         cmocka_unit_test(test_at_most_one_transfer),
