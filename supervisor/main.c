@@ -67,8 +67,11 @@ int main(int argc, char *argv[])
     if (!fill_standard_fds())
         return EXIT_FAILURE;
     out = logout_new(STDOUT_FILENO, LOGOUT_BUFFER_BYTES);
-    if (!out)
+    if (!out) {
+        static const char text[] = "op-conductor: error: out of memory\n";
+        (void)fd_write_all(STDERR_FILENO, text, sizeof text - 1);
         return EXIT_FAILURE;
+    }
     report.outcome = options_parse(argc, argv, environ, isatty(STDOUT_FILENO) == 1, &opts, &report);
     start_log(&opts, out);
     code = run(&opts, &report, out);

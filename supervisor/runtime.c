@@ -154,8 +154,9 @@ static int init_parts(struct runtime *rt, char *const envp[], char *error, size_
 static void free_parts(struct runtime *rt)
 {
     conductor_free(rt->conductor);
-    for (unsigned i = 0; i < CHILD_NODE && rt->loop; i++)
-        link_close(&rt->links[i]);
+    for (unsigned i = 0; i < CHILD_NODE; i++)
+        if (rt->links[i].loop) /* else it failed before there were any */
+            link_close(&rt->links[i]);
     page_free(rt->page);
     recorder_free(rt->recorder);
     opnode_free(&rt->opnode);

@@ -11,6 +11,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/devnet"))
 sys.dont_write_bytecode = True
 import cluster as cl  # noqa: E402  pylint: disable=wrong-import-position
+import preload  # noqa: E402  pylint: disable=wrong-import-position
 import resources  # noqa: E402  pylint: disable=wrong-import-position
 
 NOISE_MS = 50
@@ -68,6 +69,8 @@ class Campaign:
         self.quiet_p50_ms = 0
         self.deaths = {}  # (node, process) -> times of its deaths
         self.disks = {}  # node name -> faults_disk.SmallDisk
+        self.clock_node = cluster.nodes[0]  # the one whose clock can be set
+        self.clock_node.preloaded = preload.Clock(cluster.bin_dir, self.clock_node.dir / "clock")
 
     # ---- for the faults ----
 

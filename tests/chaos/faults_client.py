@@ -9,7 +9,7 @@ import time
 
 from campaign import Fault, cl, wall_ms
 
-CONNECTIONS_MAX = 4000
+CONNECTIONS_MAX = 10_000
 P50_FLOOR_MS = 25  # below this twice as slow is not slow
 
 
@@ -134,6 +134,9 @@ def big_body(ch, port):
     text = b'{"jsonrpc":"2.0","id":1,"method":"conductor_commitUnsafePayload","params":["'
     body = text + b"x" * (limit - len(text) - 3) + b'"]}'
     first = post(ch, port, body, (200, 400), "a body of 64 MiB")
+    text = b'{"jsonrpc":"2.0","id":1,"method":"conductor_leader","params":['
+    numbers = text + b"0," * ((limit - len(text) - 3) // 2) + b"0]}"
+    first += ", of small values " + post(ch, port, numbers, (200, 400), "a body of 64 MiB of small values")
     return first + ", above the limit " + post(ch, port, b"[" + body, (413, 0), "a body above the limit")
 
 

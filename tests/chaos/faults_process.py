@@ -1,5 +1,8 @@
 """Faults of processes: workers, op-node, the supervisor, whole nodes; and what an operator does on purpose."""
+import contextlib
 import os
+import pathlib
+import resource
 import signal
 import socket
 import time
@@ -171,6 +174,56 @@ def node_stop(role, seconds):
     return inject
 
 
+def clock_step(role, seconds):
+    """The wall clock of one conductor is set while it runs, and set right again. Nobody may lead otherwise because of it."""
+
+    def inject(ch):
+        clock = ch.clock_node
+        lead = ch.leader()
+        wanted = clock if role == "leader" else next(n for n in ch.c.nodes if n is not clock)
+        if (lead is clock) != (role == "leader"):
+            lead.call("conductor_transferLeaderToServer", wanted.name, wanted.consensus_addr, timeout=15)
+            lead = ch.c.wait_sequencer(20, not_this=lead)
+            ch.c.wait_blocks(2, 20)
+        term = lead.status()["term"]
+        clock.preloaded.set(seconds)
+        try:
+            time.sleep(6)
+            ch.expect(lead.status()["term"] == term and lead.call("conductor_leader"), f"{lead.name} lost leadership")
+            ch.expect(clock.status()["ready_reason"] == "ready", f"{clock.name} is {clock.status()['ready_reason']}")
+        finally:
+            clock.preloaded.set(0)
+        time.sleep(3)
+        ch.expect(lead.status()["term"] == term and lead.call("conductor_leader"), f"{lead.name} lost leadership at the way back")
+        return clock.name
+
+    return inject
+
+
+def memory_limit(name):
+    """No more address space for a worker: it refuses, or ends and is replaced; the others do not care."""
+
+    def inject(ch):
+        node = ch.leader()
+        pid = node.child_pid(name)
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+        used = int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmSize:"))) << 10
+        limits = resource.prlimit(pid, resource.RLIMIT_AS)
+        resource.prlimit(pid, resource.RLIMIT_AS, (used + (1 << 20), limits[1]))
+        try:
+            for n in ch.c.nodes:
+                n.node_call("sim_set", {"payload_bytes": 4_000_000})
+            time.sleep(4)
+        finally:
+            for n in ch.c.nodes:
+                n.node_call("sim_set", {"payload_bytes": ch.c.payload_bytes})
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(pid, resource.RLIMIT_AS, limits)
+        return f"{node.name}, {'replaced' if node.child_pid(name) != pid else 'the same process goes on'}"
+
+    return inject
+
+
 def transfer(ch):
     lead = ch.leader()
     target = ch.follower()
@@ -235,6 +288,10 @@ def faults():
         Fault("SIGSTOP op-node, leader", op_node_hang, "op-node", extra_ms=5000, no_missed=False),
         Fault("SIGSTOP supervisor 4 s, leader", supervisor_stop, "node", extra_ms=200),
         Fault("SIGKILL two nodes", two_nodes_kill, "node", extra_ms=None, no_missed=False),
+        *(Fault(f"clock {'ahead' if step > 0 else 'behind'} by an hour, {role}", clock_step(role, step), "clock", extra_ms=200)
+          for step in (3600, -3600) for role in ("leader", "follower")),
+        *(Fault(f"memory limit of {name}, leader", memory_limit(name), "process", extra_ms=None, no_missed=False)
+          for name in WORKERS),
         Fault("planned transfer", transfer, "operator", extra_ms=200),
     ]
     for role in ("leader", "follower"):

@@ -331,11 +331,11 @@ def check_alone(bin_dir, report):
 # ---- the effect in a cluster ----
 
 def wait_ready(c, others):
-    """The sequencing leader, once so many others could take over."""
-    lead = c.wait_sequencer()
-    cl.wait_for(lambda: sum(n.status()["ready_reason"] == "ready" for n in c.nodes if n is not lead) >= others, 20,
-                f"{others} other nodes to be ready")
-    return lead
+    """The sequencing leader, once it is ready itself again, and so many others could take over."""
+    cl.wait_for(lambda: c.wait_sequencer().status()["ready_reason"] == "ready"
+                and sum(n.status()["ready_reason"] == "ready" for n in c.nodes) > others, 20,
+                f"the leader and {others} other nodes to be ready")
+    return c.wait_sequencer()
 
 
 def check_effect(row, c, fakes):

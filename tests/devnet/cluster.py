@@ -155,6 +155,7 @@ class Node:
         self.journal = self.dir / "journal.jsonl"
         self.process = None
         self.all_pids = set()
+        self.preloaded = None  # preload.Clock or the like: executables and environment of its own
 
     @property
     def consensus_addr(self):
@@ -162,19 +163,20 @@ class Node:
 
     def command(self, bootstrap=False, extra=(), sim_extra=()):
         c = self.cluster
+        bin_dir = self.preloaded.bin_dir if self.preloaded else c.bin_dir
         peers = []
         for other in c.nodes:
             if other is not self:
                 peers += ["--peer", f"http://127.0.0.1:{other.node_port}"]
         return [
-            str(c.bin_dir / "op-conductor"),
+            str(bin_dir / "op-conductor"),
             "--consensus.addr=127.0.0.1", f"--consensus.port={self.consensus_port}",
             *([f"--consensus.advertised={self.consensus_addr}"] if self.advertised_port else []),
             f"--raft.server.id={self.name}", f"--raft.storage.dir={self.raft_dir}",
             f"--node.rpc=http://127.0.0.1:{self.node_port}", f"--execution.rpc=http://127.0.0.1:{self.el_port}",
             "--rpc.addr=127.0.0.1", f"--rpc.port={self.rpc_port}",
             "--healthcheck.interval=1", "--healthcheck.unsafe-interval=10", "--healthcheck.min-peer-count=1",
-            *(["--raft.bootstrap"] if bootstrap else []), *extra,
+            *(["--raft.bootstrap"] if bootstrap else []), *c.flags, *extra,
             "--", str(c.bin_dir / "op-node-sim"),
             f"--rpc.port={self.node_port}", f"--el.port={self.el_port}", f"--data-dir={self.dir / 'node'}",
             f"--journal={self.journal}", f"--name={self.name}", f"--genesis-time={c.genesis_time}",
@@ -185,7 +187,8 @@ class Node:
         self.dir.mkdir(parents=True, exist_ok=True)
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.command(bootstrap, extra, sim_extra), stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log, start_new_session=True)
+                                            stdout=log, stderr=log, start_new_session=True,
+                                            env={**os.environ, **(self.preloaded.env if self.preloaded else {})})
         self.note_pids()
 
     def note_pids(self):
@@ -269,12 +272,13 @@ class Node:
 
 
 class Cluster:
-    def __init__(self, directory, nodes=3, bin_dir=None, block_time_ms=1000, payload_bytes=100_000, sim_extra=()):
+    def __init__(self, directory, nodes=3, bin_dir=None, block_time_ms=1000, payload_bytes=100_000, sim_extra=(), flags=()):
         self.dir = pathlib.Path(directory)
         self.bin_dir = pathlib.Path(bin_dir or ROOT / "build/release/bin")
         self.block_time_ms = block_time_ms
         self.payload_bytes = payload_bytes
         self.sim_extra = list(sim_extra)
+        self.flags = list(flags)  # of every conductor
         self.genesis_time = int(time.time())
         ports = free_ports(4 * nodes)
         self.nodes = [Node(self, i, ports[4 * i:4 * i + 4]) for i in range(nodes)]

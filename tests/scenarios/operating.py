@@ -1,12 +1,25 @@
 """What operators do on purpose."""
+import shutil
 import time
+import types
 
-from scene import WitnessNode, scenario, wall_ms
+from scene import WitnessNode, cl, scenario, wall_ms
+
+
+def next_release(cluster, version):
+    """The same executables under another version and build, as Node.preloaded."""
+    directory = cluster.dir / "next-release"
+    shutil.copytree(cluster.bin_dir, directory)
+    following = version[:-1] + ("8" if version[-1] == "9" else "9")
+    for path in directory.glob("op-conductor*"):
+        path.write_bytes(path.read_bytes().replace(version[1:].encode(), following[1:].encode()))
+    return types.SimpleNamespace(bin_dir=directory, env={}, version=following)
 
 
 @scenario(block_time_ms=500)
 def rolling_restart(s):
-    """All three conductors with their op-nodes are restarted in good order, one after the other: no slot is missed."""
+    """All three conductors with their op-nodes are restarted in good order, one after the other, then upgraded likewise, so
+    that two versions work together: no slot is missed."""
     s.wait_moving(6)
 
     def restart_all():
@@ -18,8 +31,22 @@ def rolling_restart(s):
 
     s.cost("graceful restart of all three, the leader last", restart_all, s.c.wait_sequencer, 60)
     assert s.costs[-1]["missed_slots"] == 0, "a rolling restart cost a slot"
-    s.cost("graceful restart of all three again", restart_all, s.c.wait_sequencer, 60)
-    assert s.costs[-1]["missed_slots"] == 0, "a rolling restart cost a slot"
+    version = s.c.nodes[0].status()["version"]
+    release = next_release(s.c, version)
+
+    def upgrade_all():
+        for n in [*s.others(s.c.leader()), s.c.leader()]:
+            assert n.stop() == 0, f"{n.name} ended with {n.process.returncode}"
+            n.preloaded = release
+            s.start(n)
+            s.wait_caught_up(n)
+            s.wait_ready(n)
+            wanted = {o.name: o.preloaded.version if o.preloaded else version for o in s.c.nodes}
+            cl.wait_for(lambda o=s.others(n)[0], w=wanted: {m["id"]: m["version"] for m in o.status()["servers"]} == w, 5,
+                        f"the versions to be told: {wanted}")
+
+    s.cost("rolling upgrade of all three to the next release", upgrade_all, s.c.wait_sequencer, 60)
+    assert s.costs[-1]["missed_slots"] == 0, "a rolling upgrade cost a slot"
 
 
 @scenario(kinds={2: WitnessNode})

@@ -2,7 +2,6 @@
 import contextlib
 import dataclasses
 import json
-import os
 import pathlib
 import shutil
 import signal
@@ -15,6 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(ROOT / "tests/integration"))
 from support import check_logs, cl, show_logs, wall_ms  # noqa: E402  pylint: disable=wrong-import-position
+import preload  # noqa: E402  pylint: disable=wrong-import-position
 
 SCENARIOS = {}  # name -> Scenario, in the order of their files
 
@@ -114,28 +114,10 @@ class Scene:
     # ---- life ----
 
     def start(self, node, bootstrap=False):
-        with self.shifted_clock(node):
-            node.start(bootstrap, [*self.flags, *self.node_flags.get(node.index, ())],
-                       self.node_sim.get(node.index, ()))
-
-    @contextlib.contextmanager
-    def shifted_clock(self, node):
-        """For what is started within: see clock_shift.c."""
-        shift = self.clock_shift_s.get(node.index)
-        if shift is None:
-            yield
-            return
-        library = self.c.dir / "clock_shift.so"
-        if not library.exists():
-            subprocess.run(["cc", "-D_GNU_SOURCE", "-std=c17", "-shared", "-fPIC", "-O1", "-o", library,
-                            pathlib.Path(__file__).with_name("clock_shift.c")], check=True, timeout=60)
-        own = {"LD_PRELOAD": str(library), "OC_CLOCK_SHIFT_S": str(shift)}
-        os.environ.update(own)
-        try:
-            yield
-        finally:
-            for name in own:
-                del os.environ[name]
+        if node.index in self.clock_shift_s and not node.preloaded:
+            node.preloaded = preload.Clock(self.c.bin_dir, node.dir / "clock")
+            node.preloaded.set(self.clock_shift_s[node.index])
+        node.start(bootstrap, [*self.flags, *self.node_flags.get(node.index, ())], self.node_sim.get(node.index, ()))
 
     def start_all(self):
         for n in self.c.nodes:
