@@ -4,7 +4,7 @@
   const SVG = 'http://www.w3.org/2000/svg', LOST_MS = 2000, EVENTS_SHOWN = 60, COMMITS_SHOWN = 300;
   const byId = id => document.getElementById(id);
   const self = document.body.dataset.node;
-  let last = null, events = [], commits = [], heads = [], heardAt = 0, headSeen = null;
+  let last = null, events = [], commits = [], heads = [], heardAt = 0, headSeen = null, blockMs = 0;
 
   function make(tag, attributes, ...children) {
     const e = document.createElement(tag);
@@ -39,7 +39,7 @@
   // ---- what the members are ----
 
   const WORDS = { node_down: 'op-node down', conductor_disabled: 'op-node without conductor', el_syncing: 'syncing', held_down: 'held back' };
-  // Reports of heads are a health check old, that is a block or two: lag is against the best of them.
+  // Reports of heads are up to a health check old: lag is against the best of them, and what is built in that time is none.
   function bestHead(status) {
     const reported = status.servers.map(m => m.record && m.record.unsafe_head ? m.record.unsafe_head.number : 0);
     return Math.max(status.unsafe_head ? status.unsafe_head.number - 2 : 0, ...reported);
@@ -48,7 +48,8 @@
     const record = member.record, heard = member.contact_age_ms !== null && member.contact_age_ms <= LOST_MS;
     const leads = status.leader.id !== '' && member.id === status.leader.id;
     const head = record && record.unsafe_head ? record.unsafe_head.number : null;
-    const behind = head !== null ? best - head : null;
+    const noise = Math.max(2, blockMs > 0 ? Math.ceil(1500 / blockMs) : 0);
+    const behind = head === null ? null : best - head > noise ? best - head : 0;
     const reason = !heard ? 'not heard' : record ? WORDS[record.ready_reason] || record.ready_reason : 'unknown';
     const ready = heard && record !== null && (record.ready_reason === 'ready' || record.ready_reason === 'witness');
     const level = !heard ? 'bad' : ready ? 'good' : 'warn';
@@ -126,7 +127,7 @@
     const took = commits.map(c => c[3] / 1000), most = Math.max(10, ...took), least = Math.min(2, ...took);
     const low = Math.max(0.1, STEPS.filter(s => s <= least).pop() || least * 0.9), high = STEPS.find(s => s >= most) || most;
     const y = ms => bottom - (bottom - top) * (Math.log(Math.max(low, ms)) - Math.log(low)) / (Math.log(high) - Math.log(low));
-    for (const step of STEPS.filter(s => s >= low && s <= high)) {
+    for (const step of commits.length === 0 ? [] : STEPS.filter(s => s >= low && s <= high)) {
       draw(svg, 'line', { class: 'grid', x1: left, x2: right, y1: y(step), y2: y(step) });
       draw(svg, 'text', { class: 'soft', x: left - 8, y: y(step) + 4, 'text-anchor': 'end' }).textContent = step < 1000 ? step + ' ms' : step / 1000 + ' s';
     }
@@ -181,6 +182,7 @@
     heads = heads.filter(h => h[0] > last.time_ms - 30000 || h === heads[heads.length - 1]);
     const first = heads[0], newest = heads[heads.length - 1];
     const every = heads.length > 1 && newest[1] > first[1] ? (newest[0] - first[0]) / (newest[1] - first[1]) : 0;
+    blockMs = every;
     const fine = commits.filter(c => c[4]).map(c => c[3]).sort((a, b) => a - b);
     const ms = us => (us / 1e3).toFixed(us < 1e5 ? 1 : 0);
     byId('tiles').replaceChildren(
@@ -199,7 +201,7 @@
   const fill = (id, rows) => byId(id).querySelector('tbody').replaceChildren(...rows);
   function showTables(all, status) {
     fill('members', all.map(d => row(d.member.id + (d.member.id === self ? ' (this node)' : ''), [d.part, [d.reason, 's-' + d.level],
-      d.head === null ? 'unknown' : count(d.head), [d.lag, d.behind > 2 ? 's-warn' : 's-soft'],
+      d.head === null ? 'unknown' : count(d.head), [d.lag, d.behind ? 's-warn' : 's-soft'],
       d.member.contact_age_ms === null ? 'never' : (d.member.contact_age_ms / 1000).toFixed(1) + ' s ago', [d.member.addr, 's-soft']])));
     const known = v => v === null ? 'unknown' : v ? 'yes' : 'no';
     const facts = [['conducts', known(status.active)], ['healthy', known(status.healthy)]];
@@ -247,7 +249,7 @@
     say(byId('live'), text);
   }
   const source = new EventSource('events');
-  source.addEventListener('reset', () => { events = []; commits = []; heads = []; headSeen = null; });
+  source.addEventListener('reset', () => { events = []; commits = []; heads = []; headSeen = null; blockMs = 0; });
   source.addEventListener('status', e => {
     last = JSON.parse(e.data);
     heardAt = Date.now();
