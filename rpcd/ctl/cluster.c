@@ -77,4 +77,11 @@ void ctl_print_cluster(FILE *out, const cJSON *status)
     (void)fprintf(out, "  %-20s %-24s %-8s %-26s %10s %5s %9s\n", "NODE", "ADDRESS", "VOTE", "STATE", "HEAD", "LAG",
                   "HEARD");
     cJSON_ArrayForEach(server, servers) print_member(out, status, server, highest);
+    cJSON_ArrayForEach(server, servers)
+    {
+        const char *version = field_text(server, "version");
+        if (version[0] != '\0' && strcmp(version, field_text(status, "version")) != 0)
+            (void)fprintf(out, "  %s runs %s, this node %s\n", field_text(server, "id"), version,
+                          field_text(status, "version"));
+    }
 }

@@ -227,6 +227,10 @@ static void judge_member(struct doctor_report *r, const struct census *c, const 
     if (c->is_clock_known && !is_self(status, server) && field_number(field_get(server, "record"), "wall_ms") > 0)
         judge_clock(r, c, server);
     const char *reason = field_text(field_get(server, "record"), "ready_reason");
+    const char *version = field_text(server, "version"), *own = field_text(status, "version");
+    if (version[0] != '\0' && own[0] != '\0' && strcmp(version, own) != 0)
+        doctor_add(r, DOCTOR_WARNING, "version", "bring all to one version, followers first",
+                   "%s runs %s, this node %s", id, version, own);
     if (!is_self(status, server) && strcmp(reason, "ready") != 0 && strcmp(reason, "witness") != 0)
         doctor_add(r, DOCTOR_WARNING, "ready", "conductorctl doctor on that node", "%s could not take over: %s", id,
                    reason);

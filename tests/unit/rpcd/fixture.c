@@ -349,9 +349,11 @@ void fixture_start(struct fixture *f)
     f->upstream_fd = http_listen_loopback(0, &f->upstream_port);
     f->rpc_fd = http_listen_loopback(0, &f->rpc_port);
     f->metrics_fd = http_listen_loopback(0, &f->metrics_port);
+    f->admin_fd = http_listen_loopback(0, &f->admin_port);
     f->page_sup = page_create(ROLE_SUPERVISOR, 1, sizeof f->body_sup);
     f->page_health = page_create(ROLE_HEALTHD, 1, sizeof f->body_health);
-    CHECK(f->upstream_fd >= 0 && f->rpc_fd >= 0 && f->metrics_fd >= 0 && f->page_sup && f->page_health);
+    CHECK(f->upstream_fd >= 0 && f->rpc_fd >= 0 && f->metrics_fd >= 0 && f->admin_fd >= 0 && f->page_sup &&
+          f->page_health);
     f->body_sup.healthy = 1;
     page_publish(f->page_sup, &f->body_sup, clock_mono_ns());
     page_publish(f->page_health, &f->body_health, clock_mono_ns());
@@ -371,6 +373,8 @@ void fixture_start(struct fixture *f)
     send_fd(f->sup, MSG_LISTENER, &listener, f->rpc_fd);
     listener = (struct msg_listener){LISTENER_METRICS, f->metrics_port};
     send_fd(f->sup, MSG_LISTENER, &listener, f->metrics_fd);
+    listener = (struct msg_listener){LISTENER_ADMIN, 0};
+    send_fd(f->sup, MSG_LISTENER, &listener, f->admin_fd);
     send_page(f, ROLE_SUPERVISOR, 1, f->page_sup);
     send_page(f, ROLE_HEALTHD, 1, f->page_health);
     pthread_mutex_unlock(&f->lock);
@@ -397,6 +401,7 @@ int fixture_stop(struct fixture *f)
     free(f->last_record);
     close(f->rpc_fd);
     close(f->metrics_fd);
+    close(f->admin_fd);
     close(f->upstream_fd);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

@@ -13,9 +13,9 @@
 
 struct fixture {
     pid_t pid;
-    uint16_t rpc_port, metrics_port, upstream_port;
-    int metrics_fd, rpc_fd, upstream_fd;
-    struct chan *sup, *cons; /* our ends */
+    uint16_t rpc_port, metrics_port, admin_port, upstream_port;
+    int metrics_fd, rpc_fd, admin_fd, upstream_fd; /* the admin socket on TCP: nobody says who asks */
+    struct chan *sup, *cons;                       /* our ends */
     struct ring_view ring;
     bool ring_open, is_running, stop;
     pthread_t thread, upstream;

@@ -126,6 +126,9 @@ static void doctor_finds(void **state)
         {"{" WELL ",\"servers\":[" MEMBER("a", "0", "1", "ready", "true", "70",
                                           "1") "," MEMBER("b", "0", "1", "ready", "false", "40", "1") "]}",
          "lag", DOCTOR_WARNING, "b is 30 blocks behind"},
+        {"{" WELL ",\"servers\":[{\"id\":\"b\",\"suffrage\":0,\"contact_age_ms\":1,\"version\":\"v2\","
+         "\"record\":{\"age_ms\":1,\"ready_reason\":\"ready\"}}]}",
+         "version", DOCTOR_WARNING, "b runs v2, this node v1"},
         {"{" WELL ",\"servers\":[]}", "cluster", DOCTOR_ERROR, "in no cluster"},
         {"{\"node\":\"a\",\"leader\":{\"id\":\"\"}" THREE "}", "leader", DOCTOR_ERROR, "no leader"},
         {"{\"node\":\"b\",\"health_reason\":\"ok\",\"role\":\"follower\",\"sequencer_active\":true" THREE "}",

@@ -447,6 +447,19 @@ static void test_status_and_metrics(void **state)
     helper_free(&a);
 }
 
+/* Who is not known is refused on the admin socket, before the body is read. */
+static void test_strangers_at_the_admin_socket(void **state)
+{
+    (void)state;
+    const int fd = helper_connect(f.admin_port);
+    helper_send_text(fd, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
+    struct http_answer a = helper_read(fd, 0);
+    close(fd);
+    assert_int_equal(a.status, 403);
+    assert_non_null(strstr(a.body, "members of its group"));
+    helper_free(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -467,6 +480,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_drain_answers_first, setup, teardown),
         cmocka_unit_test_setup_teardown(test_binary_and_latest, setup, teardown),
         cmocka_unit_test_setup_teardown(test_status_and_metrics, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_strangers_at_the_admin_socket, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
