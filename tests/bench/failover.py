@@ -1,9 +1,13 @@
 """Failover and cost under a real chain: from the fault to the other node's sequencer, from its own journal."""
 import json
 import signal
+import sys
 import time
 
-from tools import cl, percentile, watch_cost
+from tools import ROOT, cl, percentile, watch_cost
+
+sys.path.insert(0, str(ROOT / "tests/chaos"))
+import links as chaos_links  # noqa: E402  pylint: disable=wrong-import-position
 
 BLOCK_MS = 500
 
@@ -54,18 +58,20 @@ def trial(cluster, fault):
     heal = fault(lead)
     started = sealed = None
     deadline = time.monotonic() + 20
-    while sealed is None:
-        if time.monotonic() > deadline:
-            raise TimeoutError("no other node sealed a block within 20 s")
-        for n in others:
-            for event in journals.news(n):
-                if event["event"] == "sequencer_started" and event["t"] >= began - 1:
-                    started = event["t"] - began
-                if event["event"] == "sealed" and started is not None and sealed is None:
-                    sealed = event["t"] - began
-        time.sleep(0.005)
-    if heal:
-        heal()
+    try:
+        while sealed is None:
+            if time.monotonic() > deadline:
+                raise TimeoutError("no other node sealed a block within 20 s")
+            for n in others:
+                for event in journals.news(n):
+                    if event["event"] == "sequencer_started" and event["t"] >= began - 1:
+                        started = event["t"] - began
+                    if event["event"] == "sealed" and started is not None and sealed is None:
+                        sealed = event["t"] - began
+            time.sleep(0.005)
+    finally:
+        if heal:
+            heal()
     return max(started, 0), max(sealed, 0)
 
 
@@ -99,29 +105,48 @@ FAULTS = {"planned transfer": transfer, "op-node death": op_node_death, "node ki
 
 def failovers(figures, bin_dir, directory, trials):
     with cl.Cluster(directory, bin_dir=bin_dir, block_time_ms=BLOCK_MS, payload_bytes=100_000) as cluster:
-        cluster.start()
-        cluster.form()
-        cluster.wait_sequencer(30)
-        seen = {name: ([], []) for name in FAULTS}
-        for i in range(trials):
-            for name, fault in FAULTS.items():  # interleaved: the machine's noise hits all alike
-                try:
-                    started, sealed = trial(cluster, fault)
-                except TimeoutError as e:
-                    print(f"{name}, trial {i + 1}: {e}", flush=True)
-                    continue
-                seen[name][0].append(started)
-                seen[name][1].append(sealed)
-        for name, (started, sealed) in seen.items():
-            if not started:
+        run_trials(figures, cluster, FAULTS, trials)
+
+
+def partitions(figures, bin_dir, directory, trials):
+    """The leader cut off from the other conductors, with a proxy between all of them."""
+    with cl.Cluster(directory, bin_dir=bin_dir, block_time_ms=BLOCK_MS, payload_bytes=100_000) as cluster:
+        links = chaos_links.Links(cluster, cl.free_ports(len(cluster.nodes)))
+
+        def partition(lead):
+            links.set_around(lead.name, blocked=True)
+            return links.heal
+
+        try:
+            run_trials(figures, cluster, {"partition": partition}, trials)
+        finally:
+            links.close()
+
+
+def run_trials(figures, cluster, faults, trials):
+    cluster.start()
+    cluster.form()
+    cluster.wait_sequencer(30)
+    seen = {name: ([], []) for name in faults}
+    for i in range(trials):
+        for name, fault in faults.items():  # interleaved: the machine's noise hits all alike
+            try:
+                started, sealed = trial(cluster, fault)
+            except TimeoutError as e:
+                print(f"{name}, trial {i + 1}: {e}", flush=True)
                 continue
-            for what, values in (("to sequencer started", started), ("to next sealed block", sealed)):
-                figures.add(f"{name} {what} p50", percentile(values, 0.5), "ms")
-                figures.add(f"{name} {what} p95", percentile(values, 0.95), "ms")
-                figures.add(f"{name} {what} max", max(values), "ms")
-            figures.add(f"{name} trials", len(started), "")
-        cluster.stop()
-        cluster.check_journals()
+            seen[name][0].append(started)
+            seen[name][1].append(sealed)
+    for name, (started, sealed) in seen.items():
+        if not started:
+            continue
+        for what, values in (("to sequencer started", started), ("to next sealed block", sealed)):
+            for value in values:
+                figures.add(f"{name} {what}", value, "ms")
+            figures.add(f"{name} {what} p95", percentile(values, 0.95), "ms")
+        figures.add(f"{name} trials", len(started), "")
+    cluster.stop()
+    cluster.check_journals()
 
 
 def cost(figures, bin_dir, directory, name, seconds, block_ms, payload_bytes):

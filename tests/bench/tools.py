@@ -12,7 +12,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/devnet"))
 import cluster as cl  # noqa: E402  pylint: disable=wrong-import-position
 
-SIZES = {"1 KB": 1_000, "10 KB": 10_000, "100 KB": 100_000, "1 MB": 1_000_000, "2 MB": 2_000_000, "5 MB": 5_000_000}
+SIZES = {"1 KB": 1_000, "10 KB": 10_000, "100 KB": 100_000, "1 MB": 1_000_000, "2 MB": 2_000_000,
+         "5 MB": 5_000_000, "10 MB": 10_000_000}
 STAGES = ("body", "parse", "hand_over", "propose", "quorum", "apply", "answer")
 
 
@@ -111,15 +112,36 @@ def watch_cost(nodes, seconds):
 
 # ---- clusters ----
 
+LOAD_LIMIT_S = 240  # for one series of commits
+
+
+def begin_load(tools, port, kind, size, count, gap_ms, head):
+    return subprocess.Popen([tools / "commit_load", str(port), kind, str(size), str(count), str(gap_ms), str(head[0]), head[1]],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish_load(process):
+    """Returns [(microseconds, wall clock ms at the end)] of each commit, and the new head."""
+    try:
+        out, err = process.communicate(timeout=LOAD_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
+    if process.returncode:
+        raise RuntimeError(f"commits failed: {err}")
+    *lines, head = out.splitlines()
+    return [tuple(float(x) for x in line.split()) for line in lines], tuple(head.split()[1:])
+
 
 class QuietCluster:
     """Conductors that stay paused: their op-nodes do not sequence, and the blocks come from commit_load."""
 
-    def __init__(self, tools, directory, nodes):
+    def __init__(self, tools, directory, nodes, extra=(), bin_dir=None):
         self.tools = tools
-        self.cluster = cl.Cluster(directory, nodes=nodes, bin_dir=tools.parent / "bin", block_time_ms=1000)
+        self.extra = list(extra)
+        self.cluster = cl.Cluster(directory, nodes=nodes, bin_dir=bin_dir or tools.parent / "bin", block_time_ms=1000)
         self.metrics_ports = cl.free_ports(nodes)
-        self.number, self.hash = 0, None
 
     def __enter__(self):
         try:
@@ -134,7 +156,8 @@ class QuietCluster:
 
     def start(self, node):
         node.start(bootstrap=node.index == 0 and not node.raft_dir.exists(), extra=[
-            "--metrics.enabled", "--metrics.addr=127.0.0.1", f"--metrics.port={self.metrics_ports[node.index]}"])
+            "--metrics.enabled", "--metrics.addr=127.0.0.1", f"--metrics.port={self.metrics_ports[node.index]}",
+            *self.extra])
 
     def _form(self):
         first = self.cluster.nodes[0]
@@ -145,7 +168,6 @@ class QuietCluster:
             cl.wait_for(n.try_status, 30, f"the RPC of {n.name}")
             first.call("conductor_addServerAsVoter", n.name, n.consensus_addr, 0, timeout=30)
         cl.wait_for(lambda: all(s["record"] for s in first.status()["servers"]), 30, "every member's record")
-        self.hash = cl.wait_for(first.try_status, 10, "the first status")["node_head"]["hash"]
 
     @property
     def leader(self):
@@ -156,17 +178,17 @@ class QuietCluster:
         return self.finish(self.begin(size, kind, count, gap_ms))
 
     def begin(self, size, kind, count, gap_ms=0):
-        return subprocess.Popen([self.tools / "commit_load", str(self.leader.rpc_port), kind, str(size), str(count),
-                                 str(gap_ms), str(self.number), self.hash],
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        lead = self.leader
+        return begin_load(self.tools, lead.rpc_port, kind, size, count, gap_ms, self.head())
 
-    def finish(self, process):
-        out, err = process.communicate(timeout=600)
-        if process.returncode:
-            raise RuntimeError(f"commits failed: {err}")
-        lines = out.split("\n")
-        _, self.number, self.hash = lines[-2].split()
-        return [tuple(float(x) for x in line.split()) for line in lines[:-2]]
+    @staticmethod
+    def finish(process):
+        return finish_load(process)[0]
+
+    def head(self):
+        """Number and hash of what comes before the next block."""
+        head = cl.wait_for(lambda: (s := self.leader.try_status()) and (s["unsafe_head"] or s["node_head"]), 20, "a head")
+        return head["number"], head["hash"]
 
     def stage_sums(self):
         """Seconds in each stage and commits, since the leader's rpcd started."""
@@ -182,4 +204,4 @@ class QuietCluster:
 
     def caught_up(self, node):
         status = node.try_status()
-        return status and status["unsafe_head"] and status["unsafe_head"]["number"] == int(self.number)
+        return status and status["unsafe_head"] and status["unsafe_head"]["number"] == self.head()[0]
