@@ -233,7 +233,8 @@ def check_running(row, bin_dir):
                     answer = c.read()
                 assert answer.status == status and text.encode() in answer.body, f"{answer.status}: {answer.body[:200]!r}"
             for name in row.get("exists", []):
-                assert (pathlib.Path(path) / name).is_dir(), f"no directory {name}"
+                # The RPC may answer before consensus has opened its storage.
+                assert wait_true((pathlib.Path(path) / name).is_dir, 5), f"no directory {name}"
             if row.get("then"):
                 check_restarted(node, row["then"], extra, values)
             node.note_pids()
