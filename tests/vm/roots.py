@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 CODENAMES = {"bookworm": "Debian 12", "trixie": "Debian 13"}
 # What a Debian VM has before anybody installs op-conductor, and the libraries that its package depends on: the
 # machines of the test have no way out of their network.
-MACHINE = "systemd,systemd-sysv,dbus,iproute2,procps,hostname,libpam-systemd,ca-certificates"
+MACHINE = "systemd,systemd-sysv,dbus,iproute2,passwd,procps,hostname,libpam-systemd,ca-certificates"
 LIBRARIES = {"bookworm": "libcjson1,libcurl4,libuv1,libraft0/bookworm-backports",
              "trixie": "libcjson1,libcurl4t64,libuv1t64,libraft0,libllhttp9.2"}
 
