@@ -5,6 +5,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -131,7 +132,7 @@ def chromium(program):
                "--hide-scrollbars", "--disable-background-networking", "--disable-component-update", "--remote-debugging-pipe",
                f"--user-data-dir={profile}"]
     process = subprocess.Popen(command, close_fds=False, preexec_fn=place_pipes, stdin=subprocess.DEVNULL,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     os.close(to_chromium)
     os.close(from_chromium)
     try:
@@ -145,4 +146,17 @@ def chromium(program):
             process.wait()
         os.close(from_us)
         os.close(to_us)
+        remove_profile(process.pid, profile)
+
+
+def remove_profile(group, profile):
+    """Its helper processes may outlive it for a moment, and write there."""
+    deadline = time.monotonic() + 10
+    while True:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
         shutil.rmtree(profile, ignore_errors=True)
+        if not os.path.exists(profile):
+            return
+        assert time.monotonic() < deadline, f"Chromium does not let go of {profile}"
+        time.sleep(0.05)
