@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define HUGE_PAGE_BYTES ((size_t)2 << 20)
+#define FAULT_AHEAD_BYTES ((size_t)1 << 20)
 
 int diskfile_open_direct(int dir_fd, const char *name, int extra_flags)
 {
@@ -57,16 +57,14 @@ int diskfile_replace(int dir_fd, const char *name, const void *data, size_t len)
     return rc;
 }
 
-/* A segment is many pages, and a fault for each would cost more than reading it. */
+/* A segment is many pages: a fault for each of them would cost more than reading it. */
 static uint8_t *buffer_new(size_t bytes)
 {
     void *buffer = NULL;
-    if (bytes < HUGE_PAGE_BYTES)
-        return malloc(bytes + 1);
-    size_t room = (bytes + HUGE_PAGE_BYTES - 1) & ~(HUGE_PAGE_BYTES - 1);
-    if (posix_memalign(&buffer, HUGE_PAGE_BYTES, room) != 0)
+    if (posix_memalign(&buffer, DISK_BLOCK, bytes + 1) != 0)
         return NULL;
-    (void)madvise(buffer, room, MADV_HUGEPAGE); /* only a wish */
+    if (bytes >= FAULT_AHEAD_BYTES)
+        (void)madvise(buffer, bytes & ~(size_t)(DISK_BLOCK - 1), MADV_POPULATE_WRITE); /* only a wish */
     return buffer;
 }
 

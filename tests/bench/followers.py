@@ -51,7 +51,7 @@ def trace(figures, quiet, count):
         tracer = subprocess.Popen(["perf", "trace", "-T", "-e", "read,write,pwrite64", "-p", str(pid)],
                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         time.sleep(0.7)
-        quiet.commit(SIZES[label], "json", count, gap_ms=10)
+        quiet.commit(SIZES[label], "json", count, gap_ms=2)
         time.sleep(0.3)
         tracer.send_signal(signal.SIGINT)
         rows = stages(calls(tracer.communicate(timeout=30)[1]), SIZES[label])
