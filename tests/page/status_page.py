@@ -145,7 +145,7 @@ def check_quiet(page, what):
 
 
 VERDICT = "document.getElementById('verdict').textContent"
-LEADS = "document.querySelector('#picture .leader .name').textContent"
+LEADS = "(document.querySelector('#picture .leader .name')?.textContent ?? '')"  # nobody for a moment
 
 
 def follow_a_transfer(c, page, watched):
