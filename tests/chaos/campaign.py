@@ -35,6 +35,7 @@ class Fault:
     extra_ms: int | None = 0  # how much longer than two block times the gap may be; None: nothing is promised
     no_missed: bool = True  # at blocks of 1 s or slower no slot may be missed
     same_leader: bool = False  # leadership must not move
+    needs_delay: bool = False  # of the proxy's
 
 
     def allowed_ms(self, block_ms):

@@ -96,8 +96,8 @@ def faults():
         Fault("link leader - follower cut", one_link, "network"),
         Fault("flapping links of the leader", flapping("leader"), "network", extra_ms=None, no_missed=False),
         Fault("flapping links of a follower", flapping("follower"), "network"),
-        Fault("20 ms delay everywhere", rule_everywhere(5, delay_ms=20), "network"),
-        Fault("1 MB/s to and from a follower", rule_around("follower", 5, bytes_per_s=1_000_000), "network"),
+        Fault("20 ms delay everywhere", rule_everywhere(5, delay_ms=20), "network", needs_delay=True),
+        Fault("1 MB/s to and from a follower", rule_around("follower", 5, bytes_per_s=1_000_000), "network", needs_delay=True),
         Fault("30 % loss everywhere", rule_everywhere(6, loss=0.3), "network", extra_ms=None, no_missed=False),
         Fault("30 % loss around a follower", rule_around("follower", 6, loss=0.3), "network"),
     ]

@@ -33,9 +33,9 @@ class RpcError(Exception):
         self.code = error.get("code")
 
 
-def rpc(port, method, *params, timeout=5.0):
-    """One JSON-RPC call to a loopback port. Raises RpcError, or OSError when there is no answer."""
-    conn = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+def rpc(port, method, *params, timeout=5.0, host="127.0.0.1"):
+    """One JSON-RPC call. Raises RpcError, or OSError when there is no answer."""
+    conn = http.client.HTTPConnection(host, port, timeout=timeout)
     try:
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)})
         conn.request("POST", "/", body, {"Content-Type": "application/json"})
@@ -146,6 +146,8 @@ class Node:
     def __init__(self, cluster, index, ports):
         self.cluster = cluster
         self.name = f"sequencer-{index + 1}"
+        self.host = "127.0.0.1"
+        self.enter = []  # what its command begins with: nsenter, if it has a network of its own
         self.index = index
         self.rpc_port, self.consensus_port, self.node_port, self.el_port = ports
         self.advertised_port = 0  # of a proxy in front of the consensus port; 0: none
@@ -159,7 +161,7 @@ class Node:
 
     @property
     def consensus_addr(self):
-        return f"127.0.0.1:{self.advertised_port or self.consensus_port}"
+        return f"{self.host}:{self.advertised_port or self.consensus_port}"
 
     def command(self, bootstrap=False, extra=(), sim_extra=()):
         c = self.cluster
@@ -167,18 +169,18 @@ class Node:
         peers = []
         for other in c.nodes:
             if other is not self:
-                peers += ["--peer", f"http://127.0.0.1:{other.node_port}"]
+                peers += ["--peer", f"http://{other.host}:{other.node_port}"]
         return [
-            str(bin_dir / "op-conductor"),
-            "--consensus.addr=127.0.0.1", f"--consensus.port={self.consensus_port}",
+            *self.enter, str(bin_dir / "op-conductor"),
+            f"--consensus.addr={self.host}", f"--consensus.port={self.consensus_port}",
             *([f"--consensus.advertised={self.consensus_addr}"] if self.advertised_port else []),
             f"--raft.server.id={self.name}", f"--raft.storage.dir={self.raft_dir}",
-            f"--node.rpc=http://127.0.0.1:{self.node_port}", f"--execution.rpc=http://127.0.0.1:{self.el_port}",
-            "--rpc.addr=127.0.0.1", f"--rpc.port={self.rpc_port}",
+            f"--node.rpc=http://{self.host}:{self.node_port}", f"--execution.rpc=http://{self.host}:{self.el_port}",
+            f"--rpc.addr={self.host}", f"--rpc.port={self.rpc_port}",
             "--healthcheck.interval=1", "--healthcheck.unsafe-interval=10", "--healthcheck.min-peer-count=1",
             *(["--raft.bootstrap"] if bootstrap else []), *c.flags, *extra,
             "--", str(c.bin_dir / "op-node-sim"),
-            f"--rpc.port={self.node_port}", f"--el.port={self.el_port}", f"--data-dir={self.dir / 'node'}",
+            f"--rpc.addr={self.host}", f"--rpc.port={self.node_port}", f"--el.port={self.el_port}", f"--data-dir={self.dir / 'node'}",
             f"--journal={self.journal}", f"--name={self.name}", f"--genesis-time={c.genesis_time}",
             f"--block-time-ms={c.block_time_ms}", f"--payload-bytes={c.payload_bytes}", *peers, *c.sim_extra, *sim_extra,
         ]
@@ -200,10 +202,10 @@ class Node:
         return self.process is not None and self.process.poll() is None
 
     def call(self, method, *params, timeout=5.0):
-        return rpc(self.rpc_port, method, *params, timeout=timeout)
+        return rpc(self.rpc_port, method, *params, timeout=timeout, host=self.host)
 
     def node_call(self, method, *params, timeout=5.0):
-        return rpc(self.node_port, method, *params, timeout=timeout)
+        return rpc(self.node_port, method, *params, timeout=timeout, host=self.host)
 
     def status(self):
         return self.call("conductor_status", timeout=2.0)
