@@ -297,18 +297,28 @@ static void derive(struct opnode *o)
     receive_branch(o, block);
 }
 
-/* Asks a peer for what lies between its own head and what it heard of. */
+static bool is_peer(const struct opnode *o, unsigned other)
+{
+    const struct world *w = o->host->world;
+    const struct opnode *from = &w->hosts[other].opnode;
+    return other != o->host->index && world_is_connected(w, other, o->host->index) && from->up &&
+           from->hang_until_ms <= now_ms(o);
+}
+
+/* Asks one of its peers for what lies between its own head and what it heard of. */
 static void sync_with_peer(struct opnode *o)
 {
-    struct world *w = o->host->world;
-    unsigned other = (unsigned)dice_below(&w->dice, w->host_count);
-    const struct opnode *from = &w->hosts[other].opnode;
+    const struct world *w = o->host->world;
+    unsigned first = (unsigned)dice_below(&o->host->world->dice, w->host_count);
     o->sync_ms = now_ms(o) + SYNC_EVERY_MS;
     derive(o);
-    if (o->active || other == o->host->index || !world_is_connected(w, other, o->host->index) || !from->up ||
-        from->hang_until_ms > now_ms(o))
+    for (unsigned i = 0; !o->active && i < w->host_count; i++) {
+        unsigned other = (first + i) % w->host_count;
+        if (!is_peer(o, other))
+            continue;
+        receive_branch(o, w->hosts[other].opnode.head);
         return;
-    receive_branch(o, from->head);
+    }
 }
 
 void opnode_step(struct opnode *o)
