@@ -224,6 +224,8 @@ static void start_workers(struct host *h)
 void supervisor_step(struct host *h)
 {
     struct letter *l;
+    if (h->sup.frozen_until_ms == h->world->now_ms) /* its wait is interrupted: a turn without any news */
+        h->sup_wake_ns = conductor_tick(h->conductor, clock_mono_ns());
     start_workers(h);
     while ((l = channel_take(h->world, &h->channels[CONS_TO_SUP])) != NULL)
         take_letter(h, ROLE_CONSENSUS, l);
