@@ -116,7 +116,7 @@ def new_leader_answers_nothing(s):
     s.wait_ready(target)
 
 
-@scenario(node_sim={0: ["--lose-blocks=30", "--sim=no_sync=1"]})
+@scenario(flags=["--healthcheck.unsafe-interval=20"], node_sim={0: ["--lose-blocks=30", "--sim=no_sync=1"]})
 def client_back_30_blocks_behind(s):
     """op-node dies, and its client comes back 30 blocks behind: others go on, and it can lead again at once."""
     first = s.c.nodes[0]

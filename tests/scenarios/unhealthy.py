@@ -109,6 +109,23 @@ def one_missed_block_is_no_failover(s):
 
 
 @scenario()
+def supervisor_stands_still(s):
+    """The leader's supervisor stands still for 6 s: when it goes on it reads the checks made meanwhile, and does not take
+    its own health for unknown."""
+    lead = s.c.wait_sequencer()
+    pid = lead.process.pid
+
+    def fault():
+        cl.send_signal(pid, signal.SIGSTOP)
+        time.sleep(6)
+        cl.send_signal(pid, signal.SIGCONT)
+
+    before = wall_ms()
+    s.cost("the leader's supervisor stands still for 6 s", fault, lambda: s.leads_for(lead, 3), 12)
+    assert s.count(lead, "sequencer_stopped", before) == 0, "the sequencer was stopped for nothing"
+
+
+@scenario()
 def stop_hangs(s):
     """admin_stopSequencer stops the sequencer but never answers: leadership goes on regardless of it."""
     lead = s.c.wait_sequencer()
