@@ -300,6 +300,16 @@ uint64_t driver_last_contact_ms(const struct driver *d, uint64_t peer_id)
     return 0;
 }
 
+bool driver_is_followed_by(const struct driver *d, uint64_t peer_id)
+{
+    if (d->failed || !d->started || !driver_is_leader(d))
+        return false;
+    for (unsigned i = 0; i < d->peer_count; i++)
+        if (d->peers[i].id == peer_id)
+            return d->peers[i].follows_term == raft_current_term(&d->raft);
+    return false;
+}
+
 struct entry *driver_entry_at(const struct driver *d, uint64_t index)
 {
     return logcache_get(&d->log, index);

@@ -193,6 +193,9 @@ struct driver_view {
 struct driver_view driver_view(const struct driver *d);
 /* When this peer was last heard of; 0 = never. */
 uint64_t driver_last_contact_ms(const struct driver *d, uint64_t peer_id);
+/* This node leads, and that peer has answered to it in this term since it was connected. Until then it would not heed a
+ * transfer to it. */
+bool driver_is_followed_by(const struct driver *d, uint64_t peer_id);
 /* Borrowed; NULL if not in memory. */
 struct entry *driver_entry_at(const struct driver *d, uint64_t index);
 

@@ -32,6 +32,7 @@ _Static_assert(RAFT_VERSION_MAJOR == 0 && RAFT_VERSION_MINOR == 22, "the driver 
 struct driver_peer {
     uint64_t id;
     uint64_t contact_ms, progress_ms; /* 0: never */
+    uint64_t follows_term;            /* of the newest answer to an append on this connection; 0: none yet */
     /* The highest entry sent in sent_term, and when. */
     uint64_t sent_term, sent_index, sent_ms;
     uint64_t snapshot_term, snapshot_index, snapshot_ms;

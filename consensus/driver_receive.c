@@ -304,8 +304,10 @@ int driver_receive(struct driver *d, uint64_t now_ms, uint64_t from_id, struct w
     }
     struct driver_peer *p = driver_peer(d, from_id);
     p->contact_ms = d->now_ms;
-    if (m->kind == WIRE_APPEND_RESULT)
+    if (m->kind == WIRE_APPEND_RESULT) {
+        p->follows_term = m->term;
         refill(d, p, m);
+    }
     if (is_ignored(d, from_id, m)) {
         drop(m);
         return 0;

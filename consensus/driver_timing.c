@@ -200,6 +200,7 @@ void driver_peer_gone(struct driver *d, uint64_t now_ms, uint64_t peer_id)
     p->refill_index = 0;
     p->snapshot_index = 0;
     p->progress_ms = 0;
+    p->follows_term = 0;
     if (waits_for_its_turn(d) && driver_leader_id(d) == peer_id && (d->early.leader_id == 0 || d->early.is_silence))
         begin_early(d, peer_id, EARLY_STEP_MS, false);
 }
@@ -218,6 +219,7 @@ void driver_peer_connected(struct driver *d, uint64_t now_ms, uint64_t peer_id)
     p->sent_index = 0;
     p->refill_index = 0;
     p->snapshot_index = 0;
+    p->follows_term = 0;
     if (d->early.leader_id == peer_id)
         d->early.leader_id = 0;
 }

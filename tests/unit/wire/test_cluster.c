@@ -286,6 +286,24 @@ static void test_transfer(void **state)
     extend(leader, 10000);
 }
 
+/* Its target listens a moment later: leadership waits for that, and is not refused. */
+static void test_transfer_to_one_that_starts(void **state)
+{
+    (void)state;
+    for (unsigned round = 0; round < 3; round++) {
+        unsigned leader = cluster_wait_leader(&cluster, LEADER_MS, -1), target = (leader + 1) % 3;
+        wait_all_heads(3);
+        node_kill(&cluster, target);
+        node_spawn(&cluster, target, false);
+        uint64_t start = clock_mono_ns();
+        assert_int_equal(node_transfer(&cluster, leader, cluster.nodes[target].name), 0);
+        assert_string_equal(cluster.nodes[leader].transfer.new_leader_id, cluster.nodes[target].name);
+        printf("transfer to one that starts: %.1f ms\n", ms_since(start));
+        assert_int_equal(cluster_wait_leader(&cluster, LEADER_MS, (int)leader), target);
+        extend(target, 10000);
+    }
+}
+
 static void test_kill_leader(void **state)
 {
     (void)state;
@@ -481,6 +499,7 @@ int main(void)
         cmocka_unit_test(test_commit_answers),
         cmocka_unit_test(test_export_and_payload),
         cmocka_unit_test(test_transfer),
+        cmocka_unit_test(test_transfer_to_one_that_starts),
         cmocka_unit_test(test_kill_leader),
         cmocka_unit_test(test_leader_restarts_at_once),
         cmocka_unit_test(test_kill_all),
