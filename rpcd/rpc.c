@@ -23,6 +23,8 @@
 #define PEEK_MIN_BYTES 2048
 /* The calls of a batch are read one by one on the loop, so all of them together must be quick to read. */
 #define BATCH_MAX_BYTES ((size_t)5 << 20)
+/* A batch whose answers have that many bytes gets errors for the rest of its calls: geth's default limit. */
+#define BATCH_ANSWER_MAX_BYTES ((size_t)25000000)
 
 struct rpc_exchange {
     struct rpcd *app;
@@ -257,6 +259,8 @@ static void exchange_run(struct rpc_exchange *x)
         x->is_answered = false;
         x->call.start_ns = clock_mono_ns();
         read_call(&x->call, x->batch.value, &x->error);
+        if (x->error.code == 0 && x->out_len >= BATCH_ANSWER_MAX_BYTES)
+            jsonrpc_set_error(&x->error, JSONRPC_RESPONSE_TOO_LARGE, "response too large");
         execute(&x->call, &x->error);
     }
     x->is_running = false;

@@ -72,6 +72,24 @@ static void large_answers_pass_untouched(void **state)
     expect_text("{\"jsonrpc\":\"2.0\",\"method\":\"optimism_syncStatus\"}", "");
 }
 
+/* 26 answers of a megabyte each are asked for: the last one is not fetched any more. */
+static void a_batch_has_answers_of_so_many_bytes(void **state)
+{
+    static const char call[] = "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"optimism_syncStatus\"},";
+    static const char last[] =
+        ",{\"jsonrpc\":\"2.0\",\"id\":8,\"error\":{\"code\":-32003,\"message\":\"response too large\"}}]\n";
+    char request[30 * sizeof call] = "[";
+    (void)state;
+    for (unsigned i = 0; i < 25; i++)
+        strcat(request, call);
+    strcat(request, "{\"jsonrpc\":\"2.0\",\"id\":8,\"method\":\"optimism_syncStatus\"}]");
+    char *got = fixture_call(&f, request);
+    const size_t len = strlen(got);
+    assert_in_range(len, 25 * LARGE_BYTES, 26 * LARGE_BYTES);
+    assert_string_equal(got + len - strlen(last), last);
+    free(got);
+}
+
 static void a_large_answer_that_ends_early(void **state)
 {
     (void)state;
@@ -139,6 +157,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(large_answers_pass_untouched, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_batch_has_answers_of_so_many_bytes, setup, teardown),
         cmocka_unit_test_setup_teardown(a_large_answer_that_ends_early, setup, teardown),
         cmocka_unit_test_setup_teardown(large_requests, setup, teardown),
         cmocka_unit_test_setup_teardown(the_newest_payload_is_large, setup, teardown),
