@@ -93,6 +93,9 @@ def find_ports(count, share):
                 continue
             s = socket.socket()
             sockets.append(s)
+            # A child that another thread forks now holds a copy until it executes something: with this option,
+            # which every server sets as well, only a copy that listens would be in the way, and none does.
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 s.bind(("127.0.0.1", port))
             except OSError:
@@ -372,7 +375,9 @@ class Cluster:
 
     def check_journals(self, *args):
         """The journal checker's verdict as a dict; raises AssertionError when the chain is not sound."""
-        out = subprocess.run([ROOT / "tests/sim/journal-check", "--json", "--block-time-ms", str(self.block_time_ms), *map(str, args),
+        # It may take seconds of a processor, which the nodes that are measured may want.
+        out = subprocess.run(["nice", "-n", "15", ROOT / "tests/sim/journal-check", "--json",
+                              "--block-time-ms", str(self.block_time_ms), *map(str, args),
                               *(str(n.journal) for n in self.nodes if n.journal.exists())],
                              capture_output=True, text=True, timeout=120, check=False)
         if out.returncode != 0:
