@@ -19,6 +19,7 @@ set(OC_CONSENSUS_CORE_SOURCES
     proposal.c
     segment.c
     segment_load.c
+    segment_reader.c
     snapfile.c
     snapshot.c
     storage.c

@@ -334,9 +334,9 @@ static void submit(struct disk *d, struct job job)
     } else {
         *j = job;
         queue_push(&d->waiting, j);
-        pthread_cond_signal(&d->wake);
     }
     pthread_mutex_unlock(&d->mutex);
+    pthread_cond_signal(&d->wake); /* not before, or the thread would wake up to wait for the mutex */
 }
 
 static void disown(struct job *j, uint64_t from_index, bool snapshots_too)

@@ -6,11 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define FAULT_AHEAD_BYTES ((size_t)1 << 20)
 
 int diskfile_open_direct(int dir_fd, const char *name, int extra_flags)
 {
@@ -57,17 +54,6 @@ int diskfile_replace(int dir_fd, const char *name, const void *data, size_t len)
     return rc;
 }
 
-/* A segment is many pages: a fault for each of them would cost more than reading it. */
-static uint8_t *buffer_new(size_t bytes)
-{
-    void *buffer = NULL;
-    if (posix_memalign(&buffer, DISK_BLOCK, bytes + 1) != 0)
-        return NULL;
-    if (bytes >= FAULT_AHEAD_BYTES)
-        (void)madvise(buffer, bytes & ~(size_t)(DISK_BLOCK - 1), MADV_POPULATE_WRITE); /* only a wish */
-    return buffer;
-}
-
 int diskfile_read(int dir_fd, const char *name, size_t max, uint8_t **ret_data, size_t *ret_len)
 {
     struct stat st;
@@ -85,7 +71,7 @@ int diskfile_read(int dir_fd, const char *name, size_t max, uint8_t **ret_data, 
         rc = -EFBIG;
         goto out;
     }
-    data = buffer_new((size_t)st.st_size);
+    data = malloc((size_t)st.st_size + 1);
     if (data == NULL) {
         rc = -ENOMEM;
         goto out;
@@ -119,4 +105,16 @@ int diskfile_remove(int dir_fd, const char *name)
 bool diskfile_is_zero(const uint8_t *data, size_t len)
 {
     return len == 0 || (data[0] == 0 && memcmp(data, data + 1, len - 1) == 0);
+}
+
+int diskfile_give(int dir_fd, const char *name, const struct stat *owner)
+{
+    struct stat st;
+    if (geteuid() != 0)
+        return 0;
+    if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return -errno;
+    if (!S_ISREG(st.st_mode) || st.st_nlink != 1)
+        return 0;
+    return fchownat(dir_fd, name, owner->st_uid, owner->st_gid, AT_SYMLINK_NOFOLLOW) != 0 ? -errno : 0;
 }

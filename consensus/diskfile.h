@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #define DISK_BLOCK 4096
 
@@ -22,5 +23,10 @@ int diskfile_read(int dir_fd, const char *name, size_t max, uint8_t **ret_data, 
 int diskfile_remove(int dir_fd, const char *name);
 
 bool diskfile_is_zero(const uint8_t *data, size_t len);
+
+/* Gives a file that root wrote to the owner of the directory it is for, who has to read it; for others it does nothing.
+ * A file that has a second name somewhere, or is none, is left alone: whoever owns the directory could have put it
+ * there to be given it. Returns 0 or -errno. */
+int diskfile_give(int dir_fd, const char *name, const struct stat *owner);
 
 #endif

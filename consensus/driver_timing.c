@@ -191,16 +191,23 @@ void driver_set_turn(struct driver *d, uint64_t now_ms, enum driver_turn turn)
     d->early.tries = EARLY_TRIES_MAX - 2;
 }
 
+/* A connection has begun or ended: nothing that was sent on another one counts. */
+static struct driver_peer *forget_connection(struct driver *d, uint64_t peer_id)
+{
+    struct driver_peer *p = driver_peer(d, peer_id);
+
+    p->sent_index = 0;
+    p->refill_index = 0;
+    p->snapshot_index = 0;
+    p->follows_term = 0;
+    return p;
+}
+
 void driver_peer_gone(struct driver *d, uint64_t now_ms, uint64_t peer_id)
 {
     if (!driver_enter(d, now_ms))
         return;
-    struct driver_peer *p = driver_peer(d, peer_id);
-    p->sent_index = 0;
-    p->refill_index = 0;
-    p->snapshot_index = 0;
-    p->progress_ms = 0;
-    p->follows_term = 0;
+    forget_connection(d, peer_id)->progress_ms = 0;
     if (waits_for_its_turn(d) && driver_leader_id(d) == peer_id && (d->early.leader_id == 0 || d->early.is_silence))
         begin_early(d, peer_id, EARLY_STEP_MS, false);
 }
@@ -215,11 +222,7 @@ void driver_peer_connected(struct driver *d, uint64_t now_ms, uint64_t peer_id)
 {
     if (!driver_enter(d, now_ms))
         return;
-    struct driver_peer *p = driver_peer(d, peer_id);
-    p->sent_index = 0;
-    p->refill_index = 0;
-    p->snapshot_index = 0;
-    p->follows_term = 0;
+    (void)forget_connection(d, peer_id);
     if (d->early.leader_id == peer_id)
         d->early.leader_id = 0;
 }

@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 void flightnote_leave(const char *storage_dir, struct flight_record *r)
 {
@@ -18,6 +20,7 @@ void flightnote_leave(const char *storage_dir, struct flight_record *r)
     char path[CONFIG_PATH_SIZE + sizeof FLIGHT_FILE_SUFFIX];
     size_t dir_len = strlen(storage_dir), len = 0;
     uint8_t *image = NULL;
+    struct stat owner;
 
     while (dir_len > 1 && storage_dir[dir_len - 1] == '/')
         dir_len--;
@@ -32,5 +35,8 @@ void flightnote_leave(const char *storage_dir, struct flight_record *r)
     r->repeats = 1;
     (void)flight_ring_put(ring, r);
     flightlog_stop(flightlog_start(flight_ring_fd(ring), path));
+    /* Made by root, it would be closed to the service's user; then that one goes on in memory, and says so. */
+    if (stat(storage_dir, &owner) == 0 && diskfile_give(AT_FDCWD, path, &owner) < 0)
+        (void)fprintf(stderr, "%s: could not be given to the owner of %s\n", path, storage_dir);
     flight_ring_free(ring);
 }

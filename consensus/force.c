@@ -2,6 +2,7 @@
 #include "consensus/force.h"
 
 #include "consensus/confcodec.h"
+#include "consensus/diskfile.h"
 #include "consensus/flightnote.h"
 #include "consensus/identity.h"
 #include "consensus/storage.h"
@@ -11,6 +12,7 @@
 #include "shared/base/err.h"
 #include "shared/base/fd.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -18,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* A disk that takes longer than this for one small write is broken. */
@@ -33,6 +36,7 @@ struct force {
     struct membership members; /* as the end of the log has them */
     const struct member *self; /* among them; under another id when it was restored from a backup */
     uint64_t last_index, last_term, raft_id;
+    bool is_written; /* at least in part */
 };
 
 static int fail(const struct force *f, const char *what, int rc)
@@ -208,6 +212,24 @@ static int write_all(struct force *f)
     return rc;
 }
 
+/* Root runs this, with sudo; the service runs as another user, who has to read what was written here. */
+static int give_to_owner(const struct force *f)
+{
+    struct stat owner;
+    struct dirent *entry;
+    int rc = 0;
+    DIR *dir = geteuid() == 0 ? opendir(f->dir) : NULL;
+    if (!dir)
+        return geteuid() == 0 ? -errno : 0;
+    int fd = dirfd(dir);
+    if (fstat(fd, &owner) < 0)
+        rc = -errno;
+    while (rc == 0 && (entry = readdir(dir)) != NULL)
+        rc = diskfile_give(fd, entry->d_name, &owner);
+    (void)closedir(dir);
+    return rc;
+}
+
 static void close_all(struct force *f)
 {
     for (unsigned i = 0; i < f->found.entry_count; i++)
@@ -240,6 +262,7 @@ static int run(struct force *f, bool is_yes)
     }
     if (!is_yes && !is_wanted(f))
         return EXIT_NOT_DONE;
+    f->is_written = true;
     int rc = write_all(f);
     if (rc)
         return fail(f, "the new configuration could not be written", rc);
@@ -261,6 +284,9 @@ int force_new_cluster(const char *dir, bool is_yes)
     if (code == EXIT_DONE)
         code = run(f, is_yes);
     close_all(f);
+    int rc = f->is_written ? give_to_owner(f) : 0;
+    if (rc)
+        code = fail(f, "its files could not be given to the owner of the directory", rc);
     free(f);
     return code;
 }

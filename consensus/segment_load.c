@@ -4,6 +4,7 @@
  */
 #include "consensus/diskfile.h"
 #include "consensus/segment.h"
+#include "consensus/segment_reader.h"
 #include "shared/base/crc32c.h"
 #include "shared/base/err.h"
 
@@ -18,6 +19,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* A segment is larger than usual if it was begun for a large record, never so much. */
+#define SEGMENT_FILE_MAX_BYTES ((uint64_t)1 << 32)
+
 struct loader {
     struct segments *s;
     int (*take)(void *ctx, uint64_t index, struct entry *e);
@@ -25,6 +29,7 @@ struct loader {
     struct segments_loaded *loaded;
     char *text;
     size_t text_size;
+    bool is_end_clear; /* of the segment read last: all its space is there, and nothing but zeros behind its records */
 };
 
 __attribute__((format(printf, 3, 4))) static int refuse(struct loader *l, int rc, const char *format, ...)
@@ -72,36 +77,86 @@ static int take_record(struct loader *l, struct segment *g, const struct segment
 
 enum record_state { RECORD_GOOD, RECORD_END_MARK, RECORD_BAD };
 
-/* Judges what is at the segment's end; *ret_header is filled if the header at least is good. */
-static enum record_state judge_record(const struct loader *l, const struct segment *g, const uint8_t *file,
-                                      struct segment_header *ret_header)
+/* Judges what is at the segment's end; *ret_header is filled if the header at least is good, *ret_record (valid until
+ * the reader's next call) if all is. Returns 0 or a negative code: it cannot be read. */
+static int judge_record(const struct loader *l, const struct segment *g, struct segment_reader *r,
+                        enum record_state *ret_state, struct segment_header *ret_header, const uint8_t **ret_record)
 {
     const struct segments *s = l->s;
-    const uint8_t *at = file + g->end;
     uint64_t index = g->first + g->count;
     bool is_very_first = s->count == 1 && g->count == 0;
 
+    *ret_state = RECORD_BAD;
     memset(ret_header, 0, sizeof *ret_header);
-    if (!read_header(s, at, ret_header) || le64toh(ret_header->index) != index ||
+    int rc = segment_reader_view(r, g->end, DISK_BLOCK, ret_record);
+    if (rc != 0)
+        return rc;
+    if (!read_header(s, *ret_record, ret_header) || le64toh(ret_header->index) != index ||
         (!is_very_first && le32toh(ret_header->chain) != s->chain))
-        return RECORD_BAD;
-    if (ret_header->type == SEGMENT_RECORD_END)
-        return RECORD_END_MARK;
+        return 0;
+    if (ret_header->type == SEGMENT_RECORD_END) {
+        *ret_state = RECORD_END_MARK;
+        return 0;
+    }
     uint32_t len = le32toh(ret_header->len);
     if (ret_header->type < ENTRY_COMMAND || ret_header->type > ENTRY_CHANGE || len > ENTRY_PAYLOAD_MAX_BYTES ||
-        record_bytes(len) > g->size - g->end || le64toh(ret_header->term) == 0 ||
-        le32toh(ret_header->data_crc) != crc32c(0, at + ENTRY_HEADER_BYTES, len))
-        return RECORD_BAD;
-    return RECORD_GOOD;
+        record_bytes(len) > g->size - g->end || le64toh(ret_header->term) == 0)
+        return 0;
+    rc = segment_reader_view(r, g->end, (size_t)record_bytes(len), ret_record);
+    if (rc == 0 && le32toh(ret_header->data_crc) == crc32c(0, *ret_record + ENTRY_HEADER_BYTES, len))
+        *ret_state = RECORD_GOOD;
+    return rc;
 }
 
-/* Does a good record with a higher index lie behind a bad one? Then it is not the torn end. */
-static uint64_t find_later(const struct loader *l, const struct segment *g, const uint8_t *file)
+/* What lies behind the last good record: nothing but zeros? And a good record with a higher index behind a bad one?
+ * Then it is not the torn end. */
+static int judge_tail(const struct loader *l, const struct segment *g, struct segment_reader *r, bool *ret_is_blank,
+                      uint64_t *ret_later)
 {
     struct segment_header h;
-    for (uint64_t at = g->end + DISK_BLOCK; at < g->size; at += DISK_BLOCK)
-        if (read_header(l->s, file + at, &h) && le64toh(h.index) > g->first + g->count)
-            return le64toh(h.index);
+    const uint8_t *block;
+    *ret_is_blank = true;
+    *ret_later = 0;
+    for (uint64_t at = segment_reader_next_data(r, g->end); at < g->size;
+         at = segment_reader_next_data(r, at + DISK_BLOCK)) {
+        int rc = segment_reader_view(r, at, DISK_BLOCK, &block);
+        if (rc != 0)
+            return rc;
+        if (diskfile_is_zero(block, DISK_BLOCK))
+            continue;
+        *ret_is_blank = false;
+        if (at > g->end && read_header(l->s, block, &h) && le64toh(h.index) > g->first + g->count) {
+            *ret_later = le64toh(h.index);
+            return 0;
+        }
+    }
+    return 0;
+}
+
+/* The segment's records end with a bad one, of which h is what can be read. */
+static int take_tail(struct loader *l, struct segment *g, struct segment_reader *r, const struct segment_header *h,
+                     bool is_last, const char *name)
+{
+    uint64_t index = g->first + g->count, later;
+    /* Zeros that were written before are as good as new ones. */
+    uint64_t written = segment_reader_next_data(r, g->end) == g->end ? r->data_to : g->end;
+    bool is_blank;
+    int rc = judge_tail(l, g, r, &is_blank, &later);
+    if (rc != 0)
+        return rc;
+    if (later != 0 || (!is_last && !is_blank))
+        return refuse(l, OC_ECORRUPT,
+                      "%s: entry %" PRIu64 " is damaged, but there are later ones: restore the file, or empty the "
+                      "directory and let this node join anew",
+                      name, index);
+    if (is_blank) {
+        g->ready = written;
+        l->is_end_clear = r->allocated >= r->size;
+        return 0;
+    }
+    l->loaded->lost_tail_index = index;
+    l->loaded->lost_tail_term = le64toh(h->index) == index ? le64toh(h->term) : 0;
+    snprintf(l->loaded->torn_file, sizeof l->loaded->torn_file, "%s", name);
     return 0;
 }
 
@@ -109,48 +164,42 @@ static uint64_t find_later(const struct loader *l, const struct segment *g, cons
 static int load_segment(struct loader *l, uint64_t first, bool is_last, bool *ret_next)
 {
     char name[SEGMENT_NAME_SIZE];
-    uint8_t *file = NULL;
-    size_t len = 0;
+    struct segment_reader r;
     struct segment_header h;
+    struct segment *g = NULL;
     enum record_state state = RECORD_GOOD;
+    const uint8_t *record;
 
     *ret_next = false;
     segment_name(first, name);
-    int rc = diskfile_read(l->s->dir_fd, name, (size_t)1 << 32, &file, &len);
-    if (rc != 0)
-        return refuse(l, rc, "%s: %s", name, err_text(rc));
-    struct segment *g = segments_add(l->s, first, len & ~(uint64_t)(DISK_BLOCK - 1));
-    if (g == NULL) {
-        rc = refuse(l, -ENOMEM, "%s: %s", name, err_text(-ENOMEM));
+    int rc = segment_reader_open(&r, l->s->dir_fd, name, SEGMENT_FILE_MAX_BYTES);
+    if (rc == 0) {
+        g = segments_add(l->s, first, r.size);
+        rc = g == NULL ? -ENOMEM : 0;
+    }
+    if (rc != 0) {
+        refuse(l, rc, "%s: %s", name, err_text(rc));
         goto out;
     }
     while (rc == 0 && g->end < g->size) {
-        state = judge_record(l, g, file, &h);
-        if (state != RECORD_GOOD)
+        rc = judge_record(l, g, &r, &state, &h, &record);
+        if (rc != 0 || state != RECORD_GOOD)
             break;
-        rc = take_record(l, g, &h, file + g->end);
+        rc = take_record(l, g, &h, record);
     }
     if (rc != 0) {
         refuse(l, rc, "%s, entry %" PRIu64 ": %s", name, first + g->count, err_text(rc));
         goto out;
     }
     *ret_next = state == RECORD_END_MARK;
+    l->is_end_clear = false;
     if (state == RECORD_BAD) {
-        uint64_t index = first + g->count, later = find_later(l, g, file);
-        bool is_blank = diskfile_is_zero(file + g->end, (size_t)(g->size - g->end));
-        if (later != 0 || (!is_last && !is_blank)) {
-            rc = refuse(l, OC_ECORRUPT,
-                        "%s: entry %" PRIu64 " is damaged, but there are later ones: restore the file, or empty the "
-                        "directory and let this node join anew",
-                        name, index);
-        } else if (!is_blank) {
-            l->loaded->lost_tail_index = index;
-            l->loaded->lost_tail_term = le64toh(h.index) == index ? le64toh(h.term) : 0;
-            snprintf(l->loaded->torn_file, sizeof l->loaded->torn_file, "%s", name);
-        }
+        rc = take_tail(l, g, &r, &h, is_last, name);
+        if (rc != 0 && rc != OC_ECORRUPT)
+            refuse(l, rc, "%s: %s", name, err_text(rc));
     }
 out:
-    free(file);
+    segment_reader_close(&r);
     return rc;
 }
 
@@ -285,7 +334,7 @@ int segments_load(struct segments *s, int (*take)(void *ctx, uint64_t index, str
             rc = refuse(&l, OC_ECORRUPT, "entries from %" PRIu64 " on are missing: a log file is gone", s->next);
         } else {
             /* A segment of this size again, and nothing of a torn record left in it. */
-            rc = segments_clear_end(s);
+            rc = l.is_end_clear ? 0 : segments_clear_end(s);
         }
         if (rc != 0 && rc != OC_ECORRUPT)
             refuse(&l, rc, "the end of the log cannot be prepared: %s", err_text(rc));

@@ -41,6 +41,7 @@ struct storage {
     struct entry **entries;
     size_t entry_count, entry_room;
     uint64_t first_index, keep_from;
+    const struct snapshot *snapshot; /* borrowed; NULL: none */
 };
 
 __attribute__((format(printf, 4, 5))) static int say(int rc, char *text, size_t size, const char *format, ...)
@@ -302,6 +303,22 @@ int storage_bootstrap(struct storage *s, uint64_t self_id, const char *self_addr
 
 /* ---- recovery ---- */
 
+/* A snapshot's parts are entries of the log. What is in both is kept once, as before the restart. A part has no term
+ * of its own, and takes that of the first entry like it. Takes the reference to e and returns one. */
+static struct entry *share_with_snapshot(const struct snapshot *snapshot, struct entry *e)
+{
+    for (unsigned i = 0; entry_type(e) == ENTRY_COMMAND && i < snapshot->part_count; i++) {
+        struct entry *part = snapshot->parts[i];
+        if ((entry_term(part) != 0 && entry_term(part) != entry_term(e)) || entry_len(part) != entry_len(e) ||
+            entry_crc(part) != entry_crc(e) || memcmp(entry_payload(part), entry_payload(e), entry_len(e)) != 0)
+            continue;
+        entry_set_term(part, entry_term(e));
+        entry_unref(e);
+        return entry_ref(part);
+    }
+    return e;
+}
+
 static int take_entry(void *ctx, uint64_t index, struct entry *e)
 {
     struct storage *s = ctx;
@@ -309,6 +326,8 @@ static int take_entry(void *ctx, uint64_t index, struct entry *e)
         entry_unref(e);
         return 0;
     }
+    if (s->snapshot != NULL && index <= s->snapshot->index)
+        e = share_with_snapshot(s->snapshot, e);
     if (s->entry_count == s->entry_room) {
         size_t room = s->entry_room > 0 ? s->entry_room * 2 : 256;
         struct entry **entries = realloc(s->entries, room * sizeof(struct entry *));
@@ -407,7 +426,9 @@ int storage_recover(struct storage *s, struct driver_recovered *ret, char *text,
         return rc;
     uint64_t covered = snapshot != NULL ? snapshot->index : 0;
     s->keep_from = covered > RECOVER_TRAILING ? covered - RECOVER_TRAILING : 1;
+    s->snapshot = snapshot;
     rc = segments_load(&s->segments, take_entry, s, &loaded, why, sizeof why);
+    s->snapshot = NULL;
     if (rc != 0)
         say(rc, text, size, "%s: %s", s->dir, why);
     else

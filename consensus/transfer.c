@@ -136,8 +136,10 @@ void transfer_on_view(struct transfer *t, const struct driver_view *view)
         finish(t, 0, NULL, view->leader_id);
     } else if (view->state == RAFT_ROLE_LEADER && t->is_begun && !view->transferring) {
         /* The target did not take over in time; requests are taken again. */
-        if (!t->asked)
+        if (!t->asked) {
             finish(t, OC_EDEADLINE, TIMEOUT_TEXT, 0);
+            return;
+        }
         t->is_begun = false;
         t->try_ns = clock_mono_ns() + TRY_AGAIN_MS * UINT64_C(1000000);
     }

@@ -2,6 +2,7 @@
 #include "shared/base/err.h"
 #include "storage_support.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -108,6 +109,85 @@ static void a_payload_cannot_pose_as_a_record(void **state)
     assert_int_equal(f->recovered.entry_count, 3);
     assert_int_equal(f->recovered.lost_tail_index, 4);
     assert_int_equal(f->recovered.lost_tail_term, 6);
+}
+
+static void punch(const struct fixture *f, size_t offset, size_t len)
+{
+    int fd = open(file_path(f, FIRST_LOG), O_RDWR);
+    assert_true(fd >= 0);
+    if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len) != 0) {
+        static const uint8_t zeros[16 * BLOCK]; /* no holes here: the same bytes */
+        assert_true(len <= sizeof zeros);
+        file_change(f, FIRST_LOG, offset, zeros, len);
+    }
+    close(fd);
+}
+
+/* Entries 1 to 4 as above, with a hole of the file instead of some blocks. */
+static void a_hole_is_judged_like_zeros(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        size_t from, blocks;
+        int rc;
+        unsigned count;
+        uint64_t lost_index, lost_term;
+    } CASES[] = {
+        {0, 1, OC_ECORRUPT, 0, 0, 0},        {1, 1, OC_ECORRUPT, 0, 0, 0}, {1, 2, OC_ECORRUPT, 0, 0, 0},
+        {3, 1, 0, 3, 4, 6} /* its header */, {4, 2, 0, 3, 4, 6},           {6, 1, 0, 3, 4, 6},
+        {3, 4, 0, 3, 0, 0} /* all of it */,  {7, 3, 0, 4, 0, 0},           {2, 5, 0, 2, 0, 0},
+    };
+    uint8_t filled[3 * BLOCK + 500];
+    fixture_run(f);
+    assert_int_equal(storage_save_term_vote(f->storage, 6, 9), 0);
+    fixture_append(f, 2, 5, 100);
+    fixture_append(f, 3, 5, 200);
+    fixture_append(f, 4, 6, sizeof filled);
+    fixture_close(f);
+    files_save(f);
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        punch(f, CASES[i].from * BLOCK, CASES[i].blocks * BLOCK);
+        assert_int_equal(fixture_recover(f), CASES[i].rc);
+        if (CASES[i].rc == 0) {
+            assert_int_equal(f->recovered.entry_count, CASES[i].count);
+            assert_int_equal(f->recovered.lost_tail_index, CASES[i].lost_index);
+            /* Without its header the term is not known: the newest one stands in. */
+            assert_int_equal(f->recovered.lost_tail_term, CASES[i].lost_term);
+        } else {
+            assert_non_null(strstr(f->text, "damaged, but there are later ones"));
+        }
+        fixture_close(f);
+        files_restore(f);
+    }
+}
+
+/* Far behind the records, with space between that was never written. */
+static void damage_behind_a_hole_is_found(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t record[BLOCK];
+    write_four(f, 10);
+    size_t end = file_bytes(f, FIRST_LOG);
+    punch(f, 5 * BLOCK, 8 * BLOCK);
+    files_save(f);
+    /* Anything but zeros is a torn end, even in the last byte; then it is gone. */
+    file_change(f, FIRST_LOG, end - 1, "x", 1);
+    assert_int_equal(fixture_recover(f), 0);
+    assert_int_equal(f->recovered.entry_count, 4);
+    assert_int_equal(f->recovered.lost_tail_index, 5);
+    assert_non_null(strstr(f->text, FIRST_LOG));
+    fixture_close(f);
+    assert_int_equal(file_bytes(f, FIRST_LOG), end);
+    file_read(f, FIRST_LOG, end - BLOCK, record, BLOCK);
+    for (size_t i = 0; i < BLOCK; i++)
+        assert_int_equal(record[i], 0);
+    files_restore(f);
+    /* A record of this log with a higher index is none. */
+    file_read(f, FIRST_LOG, 3 * BLOCK, record, BLOCK);
+    file_change(f, FIRST_LOG, end - BLOCK, record, BLOCK);
+    punch(f, 2 * BLOCK, 11 * BLOCK);
+    assert_int_equal(fixture_recover(f), OC_ECORRUPT);
+    assert_non_null(strstr(f->text, "entry 3 is damaged, but there are later ones"));
 }
 
 static void missing_segments_are_refused(void **state)
@@ -271,6 +351,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
         T(a_torn_end_at_every_byte),          T(a_flipped_bit_in_the_middle_is_refused),
         T(a_payload_cannot_pose_as_a_record), T(missing_segments_are_refused),
+        T(a_hole_is_judged_like_zeros),       T(damage_behind_a_hole_is_found),
         T(term_and_vote_survive_damage),      T(damaged_snapshots_are_refused),
         T(a_damaged_identity_is_refused),     T(a_log_torn_before_the_snapshot_is_begun_anew),
     };

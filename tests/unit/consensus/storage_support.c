@@ -87,6 +87,11 @@ static void fill(uint8_t *p, uint64_t index, size_t len)
         p[i] = (uint8_t)(index * 31 + i * 7 + 1);
 }
 
+void entry_fill(struct entry *e, uint64_t index)
+{
+    fill(entry_payload(e), index, entry_len(e));
+}
+
 struct storage_event fixture_wait(struct fixture *f)
 {
     struct storage_event event;
@@ -103,7 +108,7 @@ struct storage_event fixture_wait(struct fixture *f)
 void fixture_append(struct fixture *f, uint64_t index, uint64_t term, size_t len)
 {
     struct entry *e = entry_new(ENTRY_COMMAND, term, len);
-    fill(entry_payload(e), index, len);
+    entry_fill(e, index);
     storage_append(f->storage, index, e);
     entry_unref(e);
     struct storage_event event = fixture_wait(f);
@@ -130,7 +135,7 @@ struct snapshot *fixture_snapshot(uint64_t index, uint64_t term, size_t len)
     for (size_t done = 0, n; done < len; done += n) {
         n = done == 0 && len > 1 ? len / 2 : len - done;
         struct entry *part = entry_new(ENTRY_COMMAND, 0, n);
-        fill(entry_payload(part), index + done, n);
+        entry_fill(part, index + done);
         assert_int_equal(snapshot_add_part(s, part), 0);
         entry_unref(part);
     }

@@ -32,6 +32,8 @@ void fixture_append(struct fixture *f, uint64_t index, uint64_t term, size_t len
 struct storage_event fixture_wait(struct fixture *f);
 /* Is entry `index` there as fixture_append writes it? */
 bool fixture_has(const struct fixture *f, uint64_t index, size_t len);
+/* The bytes that an appended entry of this index has. */
+void entry_fill(struct entry *e, uint64_t index);
 struct snapshot *fixture_snapshot(uint64_t index, uint64_t term, size_t len);
 
 /* Files: the path of one in the directory, its bytes, a change of it. */

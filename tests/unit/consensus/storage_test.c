@@ -261,6 +261,51 @@ static void the_log_goes_before_a_snapshot(void **state)
     snapshot_unref(s);
 }
 
+/* The window's entries are in the snapshot and in the log, and in memory once. */
+static void log_and_snapshot_share_their_entries(void **state)
+{
+    struct fixture *f = *state;
+    fixture_run(f);
+    assert_int_equal(storage_save_term_vote(f->storage, 5, 0), 0);
+    fixture_append(f, 2, 3, 500);
+    fixture_append(f, 3, 3, 600);
+    /* The same bytes again in a later term, and then in the log once more: terms stay what they were. */
+    for (uint64_t i = 4; i <= 6; i++) {
+        struct entry *same = entry_new(ENTRY_COMMAND, i == 4 ? 4 : 5, 700);
+        memset(entry_payload(same), 7, 700);
+        storage_append(f->storage, i, same);
+        assert_int_equal(fixture_wait(f).index, i);
+        entry_unref(same);
+    }
+    struct snapshot *s = fixture_snapshot(6, 5, 0);
+    for (unsigned i = 0; i < 3; i++) {
+        static const size_t LENS[] = {500, 600, 700};
+        struct entry *part = entry_new(ENTRY_COMMAND, 0, LENS[i]);
+        if (i < 2)
+            entry_fill(part, 2 + i + (i == 1)); /* the second differs from the log's */
+        else
+            memset(entry_payload(part), 7, 700);
+        assert_int_equal(snapshot_add_part(s, part), 0);
+        entry_unref(part);
+    }
+    storage_save_snapshot(f->storage, s, 1, false);
+    snapshot_unref(fixture_wait(f).snapshot);
+    snapshot_unref(s);
+    fixture_append(f, 7, 5, 500);
+    fixture_close(f);
+    assert_int_equal(fixture_recover(f), 0);
+    struct entry **e = f->recovered.entries, **part = f->recovered.snapshot->parts;
+    assert_int_equal(f->recovered.entry_count, 7);
+    assert_ptr_equal(e[1], part[0]);
+    assert_ptr_not_equal(e[2], part[1]);
+    assert_ptr_equal(e[3], part[2]);
+    assert_ptr_not_equal(e[4], part[2]);
+    static const uint64_t TERMS[] = {1, 3, 3, 4, 5, 5, 5};
+    for (unsigned i = 0; i < 7; i++)
+        assert_int_equal(entry_term(e[i]), TERMS[i]);
+    assert_true(fixture_has(f, 2, 500) && fixture_has(f, 3, 600) && fixture_has(f, 7, 500));
+}
+
 /* With time to spare, zeros are written ahead of the log and an old segment is given back. */
 static void idle_work_leaves_the_log_alone(void **state)
 {
@@ -352,6 +397,7 @@ int main(void)
         T(snapshots_bound_the_disk),
         T(an_installed_snapshot_drops_the_log),
         T(the_log_goes_before_a_snapshot),
+        T(log_and_snapshot_share_their_entries),
         T(idle_work_leaves_the_log_alone),
         T(a_full_disk_stops_everything),
         T(an_unfinished_bootstrap_leaves_nothing),
