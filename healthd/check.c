@@ -132,6 +132,8 @@ void check_evaluate(const struct check_limits *limits, const struct check_facts 
         fail(v, HEALTH_NODE_UNREACHABLE, "optimism_syncStatus: %s", f->sync.text);
     } else if (limits->supervisor_enabled && !f->supervisor.ok) {
         fail(v, HEALTH_SUPERVISOR_UNREACHABLE, "supervisor_syncStatus: %s", f->supervisor.text);
+    } else if (f->el_gone) {
+        fail(v, HEALTH_EL_GONE, "%s", f->el_text);
     } else if (!check_unsafe_head(limits, f, v)) {
         struct check_verdict rest = {.reason = HEALTH_OK};
         struct boost_tolerance unspent = *tolerance;

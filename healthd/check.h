@@ -33,6 +33,8 @@ struct check_facts {
     bool wall_distrusted;  /* this machine's clock is off: no block's age is judged by it */
     uint64_t head_still_s; /* whole seconds since op-node's unsafe head was seen to move */
     struct check_call sync;
+    bool el_gone; /* the execution client answered earlier and cannot be connected to now; el_text tells why */
+    char el_text[128];
     uint64_t unsafe_timestamp, safe_timestamp; /* seconds */
     struct check_call supervisor;
     struct check_call peers;

@@ -6,6 +6,7 @@
 #include "shared/base/clock.h"
 #include "shared/payload/json.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,8 @@
 #define STATUS_TIMEOUT_MS 2000
 /* How long a STOP waits for the answer to a start that is under way. */
 #define START_GRACE_NS (300 * MS_NS)
+/* The question that wakes a started op-node; nobody waits for its answer. */
+#define WAKE_TIMEOUT_MS 1000
 
 enum stage { STAGE_READ, STAGE_POST, STAGE_START, STAGE_STOP };
 
@@ -47,13 +50,14 @@ struct control {
     struct job job;
     enum stage stage; /* of the call under way, or of the next one */
     struct rpc_call *call;
-    uint64_t wake_ns;     /* with no call under way: when to make the next */
-    uint64_t give_up_ns;  /* a STOP waits for this job; 0: none does */
-    struct block_id head; /* op-node's unsafe head as last seen */
-    size_t next_post;     /* index of the record to post next */
-    size_t post_end;      /* behind the last needed record */
-    uint64_t progress_ns; /* last post or movement of the head */
-    unsigned failures;    /* in a row */
+    struct rpc_call *waking; /* wake_sequencer's, beside everything else */
+    uint64_t wake_ns;        /* with no call under way: when to make the next */
+    uint64_t give_up_ns;     /* a STOP waits for this job; 0: none does */
+    struct block_id head;    /* op-node's unsafe head as last seen */
+    size_t next_post;        /* index of the record to post next */
+    size_t post_end;         /* behind the last needed record */
+    uint64_t progress_ns;    /* last post or movement of the head */
+    unsigned failures;       /* in a row */
     uint32_t posted_count;
     char text[TEXT_SIZE]; /* of the last failure */
 };
@@ -76,6 +80,7 @@ void control_free(struct control *c)
     if (c == NULL)
         return;
     rpc_cancel(c->call);
+    rpc_cancel(c->waking);
     if (c->busy)
         records_close(c->job.records);
     for (size_t i = 0; i < c->queued; i++)
@@ -248,12 +253,30 @@ static void on_post(void *ctx, const struct rpc_answer *a)
     }
 }
 
+static void on_woken(void *ctx, const struct rpc_answer *a)
+{
+    struct control *c = ctx;
+    (void)a; /* having asked is all */
+    c->waking = NULL;
+}
+
+/* op-node's event loop does not notice a start by itself: it looks at the sequencer when anything else happens, at the
+ * latest after two block times. This question is one that goes through the loop and changes nothing. */
+static void wake_sequencer(struct control *c)
+{
+    char params[32];
+    rpc_cancel(c->waking);
+    snprintf(params, sizeof params, "[\"0x%" PRIx64 "\"]", c->head.number);
+    c->waking = rpc_start(c->probe, c->url, "optimism_outputAtBlock", params, WAKE_TIMEOUT_MS, on_woken, c);
+}
+
 static void on_start(void *ctx, const struct rpc_answer *a)
 {
     struct control *c = ctx;
     uint64_t now_ns = clock_mono_ns();
     c->call = NULL;
     if (a->rc == NODE_OK) {
+        wake_sequencer(c);
         finish(c, NODE_OK, NODE_YES, "", now_ns);
     } else if (a->rc != NODE_REFUSED) {
         /* It may have been carried out: asking for the truth is the caller's next step. */

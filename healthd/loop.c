@@ -113,6 +113,12 @@ static void on_status(void *ctx, const struct node_status *status)
     monitor_note_status(d->monitor, status, clock_mono_ns());
 }
 
+static void on_lost(void *ctx)
+{
+    struct healthd *d = ctx;
+    monitor_note_loss(d->monitor, clock_mono_ns());
+}
+
 /* ---- what the supervisor tells ---- */
 
 static void take_check(struct healthd *d, uint64_t request_id, uint64_t now_ns)
@@ -140,6 +146,8 @@ static int take_start(struct healthd *d, const struct msg_start *start)
     d->monitor = monitor_new(d->probe, d->config, now_ns, on_health, d);
     if (d->control == NULL || d->monitor == NULL)
         return -ENOMEM;
+    if (!d->config->node_managed) /* of a managed one the supervisor tells */
+        probe_watch(d->probe, on_lost, d);
     page_publish(d->worker->page, monitor_page(d->monitor), now_ns);
     d->running = true;
     return worker_ready(d->worker);

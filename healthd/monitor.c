@@ -11,6 +11,7 @@
 
 #define MS_NS UINT64_C(1000000)
 #define PROBE_TIMEOUT_MS 1000
+#define EL_SILENT_CHECKS 2
 
 struct monitor {
     struct probe *probe;
@@ -24,10 +25,13 @@ struct monitor {
     struct round *round; /* under way */
     bool node_down;      /* the managed op-node is known to be gone */
     bool clock_distrusted;
+    bool el_seen;              /* the execution client answered once */
+    unsigned el_silent_checks; /* in a row */
     bool light_wanted;
     bool full_wanted;
     uint64_t next_full_ns, next_light_ns, next_probe_ns;
     uint64_t fast_until_ns; /* probing fast */
+    uint64_t next_loss_ns;  /* until then no lost connection brings a check forward */
     uint64_t checks_started, checks_done;
     uint64_t head_moved_ns;     /* when the unsafe head was last seen to change */
     unsigned active_generation; /* grows when a command changes the sequencer's state */
@@ -105,6 +109,14 @@ uint64_t monitor_request_check(struct monitor *m)
     return m->checks_started + 1;
 }
 
+void monitor_note_loss(struct monitor *m, uint64_t now_ns)
+{
+    if (m->node_down || now_ns < m->next_loss_ns)
+        return;
+    m->next_loss_ns = now_ns + MONITOR_LOSS_EVERY_MS * MS_NS;
+    m->full_wanted = true;
+}
+
 static void emit(struct monitor *m, bool full, uint64_t now_ns)
 {
     struct msg_health *h = &m->page.last;
@@ -157,6 +169,20 @@ static void log_verdict(const struct monitor *m, const struct check_verdict *v)
     }
 }
 
+/* Whether the execution client is gone: looked for twice, for a connection may also break for another reason. One that
+ * never answered is none of our business: whoever has no use for that flag may have set it to anything. */
+static bool el_is_gone(struct monitor *m, const struct round_facts *f)
+{
+    m->el_seen |= f->el_answered;
+    if (!m->el_seen || f->el_silent < ROUND_EL_CALLS) {
+        m->el_silent_checks = 0;
+        return false;
+    }
+    if (m->el_silent_checks < EL_SILENT_CHECKS && ++m->el_silent_checks < EL_SILENT_CHECKS)
+        m->full_wanted = true;
+    return m->el_silent_checks == EL_SILENT_CHECKS;
+}
+
 static void take_full(struct monitor *m, const struct round_facts *f, uint64_t now_ns)
 {
     struct msg_health *h = &m->page.last;
@@ -164,6 +190,7 @@ static void take_full(struct monitor *m, const struct round_facts *f, uint64_t n
     struct check_verdict v;
     facts.wall_s = clock_wall_ms() / 1000;
     facts.wall_distrusted = m->clock_distrusted;
+    facts.el_gone = el_is_gone(m, f);
     facts.head_still_s = (now_ns - m->head_moved_ns) / (1000 * MS_NS);
     check_evaluate(&m->limits, &facts, &m->tolerance, &v);
     log_verdict(m, &v);

@@ -15,6 +15,8 @@
 #define MONITOR_PROBE_FAST_MS 50
 #define MONITOR_PROBE_SLOW_MS 250
 #define MONITOR_PROBE_FAST_FOR_MS 15000
+/* A connection that ends brings a full check forward, no more often than this. */
+#define MONITOR_LOSS_EVERY_MS 2000
 /* Head and sequencer state are at most this old, however long the interval is. */
 #define MONITOR_LIGHT_MS 1000
 
@@ -36,6 +38,10 @@ void monitor_node_event(struct monitor *m, bool up, uint32_t incarnation, uint64
 
 /* Whether blocks may be judged by their age on this machine's clock; followed by a full check. */
 void monitor_set_clock(struct monitor *m, bool is_trusted);
+
+/* A kept connection ended: a full check follows at once, unless one did so a moment ago: a server that closes whatever
+ * is not used for a while has not died. */
+void monitor_note_loss(struct monitor *m, uint64_t now_ns);
 
 /* Asks for a full check that starts now or later; returns its number. */
 uint64_t monitor_request_check(struct monitor *m);

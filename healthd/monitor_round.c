@@ -70,6 +70,16 @@ static void read_el_peers(struct round_facts *f, const struct rpc_answer *a)
     set_call(&f->check.el_peers, ok, a->rc == NODE_OK ? "the answer is no number of peers" : a->text);
 }
 
+static void read_el_contact(struct round_facts *f, const struct rpc_answer *a)
+{
+    if (a->is_silent) {
+        f->el_silent++;
+        snprintf(f->check.el_text, sizeof f->check.el_text, "%s", a->text);
+    } else if (a->rc != NODE_TIMEOUT) {
+        f->el_answered = true;
+    }
+}
+
 static enum node_tristate read_bool(const struct rpc_answer *a)
 {
     if (a->rc != NODE_OK || !cJSON_IsBool(a->result))
@@ -115,10 +125,12 @@ static void on_answer(void *ctx, const struct rpc_answer *a)
         read_el_peers(f, a);
         break;
     case CALL_EL_SYNCING:
+        read_el_contact(f, a);
         /* false, or an object with the progress */
         f->el_syncing = a->rc == NODE_OK && cJSON_IsObject(a->result) ? NODE_YES : read_bool(a);
         break;
     case CALL_EL_HEAD:
+        read_el_contact(f, a);
         read_el_head(f, a);
         break;
     case CALL_COUNT:

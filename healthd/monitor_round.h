@@ -14,6 +14,9 @@ enum round_kind {
     ROUND_FULL   /* everything the health rules need */
 };
 
+/* Calls of a full round to the execution client that every one answers. */
+#define ROUND_EL_CALLS 2
+
 enum round_call {
     CALL_SYNC,
     CALL_ACTIVE,
@@ -28,9 +31,11 @@ enum round_call {
 
 /* What a finished round found out. */
 struct round_facts {
-    struct check_facts check;  /* wall_s and head_still_s are the caller's to fill in */
+    struct check_facts check;  /* wall_s, head_still_s and el_gone are the caller's to fill in */
     struct node_status status; /* with check.sync.ok */
     enum node_tristate active, enabled, el_syncing;
+    bool el_answered;   /* the execution client, be it with an error */
+    unsigned el_silent; /* calls to it that could not be delivered; check.el_text: why */
     struct block_id el_head;
 };
 

@@ -6,10 +6,15 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define CONNECTIONS_MAX 16
+/* Those in use and those kept; one that finds no room is not watched. */
+#define SOCKETS_MAX 32
 
 struct probe_request {
     struct probe *probe;
@@ -20,14 +25,24 @@ struct probe_request {
     size_t reply_len, reply_room;
     bool too_long;
     char error[CURL_ERROR_SIZE];
+    int socket_errno; /* why there is no socket, which the library does not tell; 0: there is one */
     probe_done_fn done;
     void *ctx;
+};
+
+struct watched {
+    int fd;
+    bool is_over; /* it ended or has something to say; the library will find out */
 };
 
 struct probe {
     CURLM *multi;
     struct curl_slist *headers;
     struct probe_request *first;
+    struct watched sockets[SOCKETS_MAX];
+    unsigned socket_count;
+    probe_lost_fn lost;
+    void *lost_ctx;
 };
 
 struct probe *probe_new(void)
@@ -99,6 +114,72 @@ static size_t on_bytes(char *data, size_t size, size_t count, void *ctx)
     return len;
 }
 
+/* ---- sockets ---- */
+
+static void forget_socket(struct probe *p, int fd)
+{
+    for (unsigned i = 0; i < p->socket_count; i++)
+        if (p->sockets[i].fd == fd) {
+            p->sockets[i] = p->sockets[--p->socket_count];
+            return;
+        }
+}
+
+static curl_socket_t open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    struct probe_request *r = ctx;
+    struct probe *p = r->probe;
+    (void)purpose;
+    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    r->socket_errno = fd < 0 ? errno : 0;
+    if (fd < 0)
+        return CURL_SOCKET_BAD;
+    forget_socket(p, fd);
+    if (p->socket_count < SOCKETS_MAX)
+        p->sockets[p->socket_count++] = (struct watched){.fd = fd};
+    return fd;
+}
+
+static int close_socket(void *ctx, curl_socket_t fd)
+{
+    forget_socket(ctx, fd);
+    return close(fd);
+}
+
+void probe_watch(struct probe *p, probe_lost_fn lost, void *ctx)
+{
+    p->lost = lost;
+    p->lost_ctx = ctx;
+}
+
+/* Adds the connections that are kept to what is waited for. While any request is under way it will notice by itself. */
+static unsigned wait_for_ends(const struct probe *p, struct curl_waitfd *fds)
+{
+    unsigned count = 0;
+    if (p->lost == NULL || p->first != NULL)
+        return 0;
+    for (unsigned i = 0; i < p->socket_count; i++)
+        if (!p->sockets[i].is_over)
+            fds[count++] = (struct curl_waitfd){.fd = p->sockets[i].fd, .events = CURL_WAIT_POLLIN};
+    return count;
+}
+
+/* Whether one of them ended, rather than having something to say. */
+static bool take_ends(struct probe *p, const struct curl_waitfd *fds, unsigned count)
+{
+    bool is_lost = false;
+    char byte;
+    for (unsigned i = 0; i < count; i++)
+        for (unsigned k = 0; k < p->socket_count && fds[i].revents != 0; k++)
+            if (p->sockets[k].fd == fds[i].fd) {
+                p->sockets[k].is_over = true;
+                is_lost |= recv(fds[i].fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
+            }
+    return is_lost;
+}
+
+/* ---- requests ---- */
+
 static void set_options(struct probe_request *r, const char *url, size_t body_len, uint64_t timeout_ms)
 {
     CURL *easy = r->easy;
@@ -110,6 +191,10 @@ static void set_options(struct probe_request *r, const char *url, size_t body_le
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(timeout_ms > 0 ? timeout_ms : 1));
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(timeout_ms > 0 ? timeout_ms : 1));
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, r->error);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, r);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, r->probe); /* a connection outlives its request */
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_bytes);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, r);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, r);
@@ -156,6 +241,16 @@ void probe_cancel(struct probe_request *r)
     request_free(r);
 }
 
+static const char *describe(struct probe_request *r, CURLcode code)
+{
+    if (r->error[0] == '\0')
+        snprintf(r->error, sizeof r->error, "%s", curl_easy_strerror(code));
+    size_t len = strlen(r->error);
+    if (r->socket_errno != 0)
+        snprintf(r->error + len, sizeof r->error - len, " (%s)", strerror(r->socket_errno));
+    return r->error;
+}
+
 static void finish(struct probe_request *r, CURLcode code)
 {
     struct probe_reply reply = {.body = r->reply != NULL ? r->reply : "", .body_len = r->reply_len, .text = ""};
@@ -163,7 +258,7 @@ static void finish(struct probe_request *r, CURLcode code)
         curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &reply.http_status);
     } else {
         reply.rc = r->too_long ? OC_ERANGE : code == CURLE_OPERATION_TIMEDOUT ? -ETIMEDOUT : -EIO;
-        reply.text = r->too_long ? "the answer is too long" : r->error[0] != '\0' ? r->error : curl_easy_strerror(code);
+        reply.text = r->too_long ? "the answer is too long" : describe(r, code);
     }
     r->done(r->ctx, &reply);
 }
@@ -187,16 +282,22 @@ static void dispatch(struct probe *p)
 
 bool probe_step(struct probe *p, int fd, short events, int timeout_ms)
 {
-    struct curl_waitfd extra = {.fd = fd};
+    struct curl_waitfd fds[1 + SOCKETS_MAX] = {{.fd = fd}};
+    unsigned own = fd >= 0;
     int running = 0;
     if ((events & POLLIN) != 0)
-        extra.events |= CURL_WAIT_POLLIN;
+        fds[0].events |= CURL_WAIT_POLLIN;
     if ((events & POLLOUT) != 0)
-        extra.events |= CURL_WAIT_POLLOUT;
+        fds[0].events |= CURL_WAIT_POLLOUT;
     curl_multi_perform(p->multi, &running);
     dispatch(p);
-    curl_multi_poll(p->multi, fd >= 0 ? &extra : NULL, fd >= 0 ? 1 : 0, timeout_ms, NULL);
+    unsigned kept = wait_for_ends(p, fds + own);
+    curl_multi_poll(p->multi, fds, own + kept, timeout_ms, NULL);
+    bool is_ready = own != 0 && fds[0].revents != 0;
+    bool is_lost = take_ends(p, fds + own, kept);
     curl_multi_perform(p->multi, &running);
     dispatch(p);
-    return extra.revents != 0;
+    if (is_lost)
+        p->lost(p->lost_ctx);
+    return is_ready;
 }

@@ -31,6 +31,11 @@ void probe_free(struct probe *p); /* drops what is under way; accepts NULL */
 struct probe_request *probe_start(struct probe *p, const char *url, char *body, size_t body_len, uint64_t timeout_ms,
                                   probe_done_fn done, void *ctx);
 
+/* From now on, `lost` is called (from probe_step; it may start requests) when a connection that was kept
+ * and is not in use ends: a process that dies says so by that, long before it is asked the next time. */
+typedef void (*probe_lost_fn)(void *ctx);
+void probe_watch(struct probe *p, probe_lost_fn lost, void *ctx);
+
 /* Drops a request; its callback is not called. */
 void probe_cancel(struct probe_request *r);
 

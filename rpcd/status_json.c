@@ -60,6 +60,7 @@ const char *status_health_reason_name(uint32_t reason)
         [HEALTH_BOOST_UNREACHABLE] = "boost_unreachable",
         [HEALTH_BOOST_PARTIAL] = "boost_partial",
         [HEALTH_BOOST_UNHEALTHY] = "boost_unhealthy",
+        [HEALTH_EL_GONE] = "el_gone",
     };
     return PICK(names, reason);
 }

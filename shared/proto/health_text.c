@@ -10,6 +10,8 @@ const char *health_reason_text(enum health_reason reason)
         return "cannot connect to sequencer rpc endpoints";
     case HEALTH_SUPERVISOR_UNREACHABLE:
         return "cannot connect to supervisor rpc endpoint";
+    case HEALTH_EL_GONE:
+        return "cannot connect to the execution client";
     case HEALTH_BOOST_UNREACHABLE:
         return "cannot connect to rollup boost rpc endpoints";
     case HEALTH_BOOST_PARTIAL:

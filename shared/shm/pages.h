@@ -8,9 +8,10 @@
 #include <stdint.h>
 
 /* A page older than this reads as "not leader" (DESIGN: nobody acts on a stale page). Owners beat
- * at least every PAGE_BEAT_MS; once PAGE_MAY_BEAT_MS have passed, any wake-up serves, to save one. */
+ * at least every PAGE_BEAT_MS; once PAGE_MAY_BEAT_MS have passed, any wake-up serves, to save one. A worker
+ * is pinged every 200 ms; more than half of that lets it sleep once between two pings. */
 #define PAGE_STALE_MS 300
-#define PAGE_BEAT_MS 100
+#define PAGE_BEAT_MS 120
 #define PAGE_MAY_BEAT_MS 50
 
 enum suffrage { SUFFRAGE_VOTER = 0, SUFFRAGE_NONVOTER = 1, SUFFRAGE_STAGING = 2 };

@@ -126,3 +126,32 @@ def conductor_stopped_by_rpc(s):
            lambda: s.c.wait_sequencer(15, not_this=lead), 6)
     assert lead.call("conductor_stopped") and not lead.call("conductor_leader")
     assert s.sequencing_nodes() == [s.c.leader()]
+
+
+@scenario(nodes=4)
+def removed_leader_is_added_again(s):
+    """While one follower is away, the leader is removed, gets an empty disk, is added again and leads: the follower that comes
+    back knows it by its old storage only, and must hear it, as nobody else will tell."""
+    first = s.c.wait_sequencer()
+    away, second, _ = s.others(first)
+    away.kill_tree()
+    assert s.transfer(first, second) is None
+    s.c.wait_sequencer(10, not_this=first)
+
+    def replace():
+        second.call("conductor_removeServer", first.name, 0, timeout=10)
+        first.stop()
+        shutil.rmtree(first.raft_dir)
+        s.start(first)
+        cl.wait_for(first.try_status, 20, f"the RPC of {first.name}")
+        second.call("conductor_addServerAsVoter", first.name, first.consensus_addr, 0, timeout=20)
+        cl.wait_for(lambda: cl.try_resume(first), 20, f"{first.name} to resume")
+        s.wait_caught_up(first)
+        s.wait_ready(first)
+
+    s.cost("the former leader is replaced by an empty one", replace, s.c.wait_sequencer, 20)
+    assert s.transfer(second, first) is None
+    assert s.c.wait_sequencer(10, not_this=second) is first
+    s.cost("the follower that knew the old one comes back", lambda: s.start(away), lambda: s.wait_caught_up(away, 8), 10)
+    assert s.c.leader() is first
+    cl.wait_for(lambda: away.status()["leader"]["id"] == first.name, 5, f"{away.name} to know its leader")

@@ -1,8 +1,11 @@
 """Nodes that cannot sequence, or not well."""
+import contextlib
 import signal
+import socket
+import threading
 import time
 
-from scene import cl, scenario, wall_ms
+from scene import OutsideNode, cl, scenario, wall_ms
 
 NO_PEERS = {"peers_connected": 0}
 
@@ -168,6 +171,78 @@ def op_node_hangs(s):
     lead.kill_child("op-node")
     s.wait_caught_up(lead)
     s.wait_ready(lead)
+
+
+@scenario(form=False, kinds={i: OutsideNode for i in range(3)})
+def op_node_that_is_not_ours_dies(s):
+    """op-nodes that op-conductor does not run die: the connections they kept tell it, before a check is due."""
+    for n in s.c.nodes:
+        n.start_op_node("--sequencer.stopped")
+    s.begin()
+    for _ in range(3):
+        lead = s.c.wait_sequencer()
+        time.sleep(2.5)  # one that has just begun is given two checks
+        s.cost("the leader's op-node is killed", lead.stop_op_node, lambda n=lead: s.c.wait_sequencer(20, not_this=n), 10)
+        assert s.costs[-1]["gap_ms"] <= 450
+        lead.start_op_node("--sequencer.stopped")
+        s.wait_ready(*s.c.nodes)
+
+
+class Door:
+    """The way to an execution client; shut, nothing is there any more, as if its process had ended."""
+
+    def __init__(self, port, target_port):
+        self.target_port = target_port
+        self.listener = socket.create_server(("127.0.0.1", port))
+        self.sockets = []
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                outer, _ = self.listener.accept()
+                inner = socket.create_connection(("127.0.0.1", self.target_port))
+                self.sockets += [outer, inner]
+                for a, b in ((outer, inner), (inner, outer)):
+                    threading.Thread(target=self.pass_on, args=(a, b), daemon=True).start()
+
+    @staticmethod
+    def pass_on(source, target):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def shut(self):
+        for s in [self.listener, *self.sockets]:
+            with contextlib.suppress(OSError):
+                s.shutdown(socket.SHUT_RDWR)
+            s.close()
+
+
+@scenario(form=False)
+def execution_client_dies(s):
+    """op-node lives on but cannot build: leadership goes on when nothing answers there, not when the head is too old."""
+    doors = {}
+    for n, port in zip(s.c.nodes, cl.free_ports(len(s.c.nodes))):
+        doors[n] = Door(port, n.el_port)
+        s.node_flags[n.index] = [f"--execution.rpc=http://127.0.0.1:{port}", "--healthcheck.unsafe-interval=30"]
+    s.begin()
+    lead = s.c.wait_sequencer()
+    time.sleep(2.5)  # one that has just begun is given two checks
+
+    def die():
+        s.switch(lead, freeze_head=1)
+        doors[lead].shut()
+
+    s.cost("the leader's execution client dies", die, lambda: s.c.wait_sequencer(20, not_this=lead), 10)
+    assert s.costs[-1]["gap_ms"] < 2000
+    assert lead.status()["health_reason"] == "el_gone"
+    doors[lead] = Door(int(s.node_flags[lead.index][0].rsplit(":", 1)[1]), lead.el_port)
+    s.switch(lead, freeze_head=0)
+    s.wait_ready(lead)
+    for door in doors.values():
+        door.shut()
 
 
 @scenario()

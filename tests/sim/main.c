@@ -102,7 +102,7 @@ static void on_adopted(void *ctx, const struct block_ref *block, const char *via
     journal_write_text(&s->journal, "adopted", block, "via", via);
     LOG_INFO("Inserted new L2 unsafe block", LOG_HASH("hash", block->hash), LOG_U("number", block->number),
              LOG_S("via", via));
-    sequencer_head_changed(s->sequencer);
+    sequencer_wake(s->sequencer);
 }
 
 /* ---- HTTP ---- */

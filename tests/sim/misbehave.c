@@ -78,7 +78,7 @@ static void rewind_newest(struct sim *s, uint64_t n)
     int rc = sim_rewind(s, head - oldest < n ? oldest : head - n, "rewind");
     if (rc != 0)
         LOG_ERROR("Cannot rewind", LOG_E(rc));
-    sequencer_head_changed(s->sequencer);
+    sequencer_wake(s->sequencer);
 }
 
 /* Blocks that no other node has: nobody gave up anything, so this is no rewind. */
@@ -130,7 +130,7 @@ static void act(struct sim *s, enum sim_switch sw, int64_t old)
         break;
     case SW_hang:
     case SW_freeze_head:
-        sequencer_head_changed(s->sequencer);
+        sequencer_wake(s->sequencer);
         break;
     default:
         break;

@@ -138,6 +138,7 @@ static void do_output_at_block(struct sim *s, struct rpc_call *call, struct json
     struct json_span item;
     if (!rpc_param(call, params, 0, &item))
         return;
+    sequencer_wake(s->sequencer);
     const struct block_ref *b = chain_by_number(s->chain, param_u64(item));
     char *status = sync_status(s), *out = malloc(16384), hash[HASH_TEXT_BYTES], ref[1024];
     if (b && status && out) {
@@ -333,6 +334,7 @@ static void do_sim_status(struct sim *s, struct rpc_call *call, struct json_span
     cJSON_AddBoolToObject(o, "sequencing", sequencer_is_active(s->sequencer));
     cJSON_AddNumberToObject(o, "head", (double)head->number);
     cJSON_AddStringToObject(o, "head_hash", hash);
+    cJSON_AddNumberToObject(o, "head_slot_ms", (double)head->slot_ms);
     cJSON_AddNumberToObject(o, "oldest", (double)chain_oldest(s->chain)->number);
     cJSON_AddNumberToObject(o, "queue_lowest", (double)chain_queue_lowest(s->chain));
     cJSON_AddNumberToObject(o, "commits_failed", (double)sequencer_failed_count(s->sequencer));

@@ -19,9 +19,12 @@
 #define BACKOFF_MS 1000
 #define STOP_CALLS_MAX 16
 #define LEADER_TIMEOUT_MS 1000
+/* op-node looks at a sequencer that was started when anything else happens, at the latest after so many block times. */
+#define DOZE_BLOCKS 2
 
 enum sequencer_state {
     SEQ_IDLE,    /* nothing to do, or not active */
+    SEQ_DOZE,    /* started, which the event loop has not noticed yet */
     SEQ_WAIT,    /* built; waits for its slot */
     SEQ_COMMIT,  /* a try is under way */
     SEQ_RETRY,   /* between tries, or held back by slow_commit_ms */
@@ -127,13 +130,13 @@ static bool build(struct sequencer *q)
 static void schedule(struct sequencer *q)
 {
     if (!q->active || q->stopping || !sim_is_moving(q->s)) {
-        if (q->state == SEQ_WAIT || q->state == SEQ_BACKOFF) {
+        if (q->state == SEQ_WAIT || q->state == SEQ_BACKOFF || q->state == SEQ_DOZE) {
             uv_timer_stop(&q->timer);
             q->state = SEQ_IDLE;
         }
         return;
     }
-    if (q->state == SEQ_COMMIT || q->state == SEQ_RETRY)
+    if (q->state == SEQ_COMMIT || q->state == SEQ_RETRY || q->state == SEQ_DOZE)
         return;
     if (!build(q)) {
         set_timer(q, SEQ_BACKOFF, BACKOFF_MS);
@@ -278,6 +281,7 @@ static void on_timer(uv_timer_t *timer)
     case SEQ_RETRY:
         try_commit(q);
         break;
+    case SEQ_DOZE:
     case SEQ_BACKOFF:
         q->state = SEQ_IDLE;
         schedule(q);
@@ -288,16 +292,23 @@ static void on_timer(uv_timer_t *timer)
     }
 }
 
-void sequencer_head_changed(struct sequencer *q)
+void sequencer_wake(struct sequencer *q)
 {
+    if (q->state == SEQ_DOZE)
+        q->state = SEQ_IDLE;
     schedule(q);
 }
 
-void sequencer_start(struct sequencer *q)
+static void begin(struct sequencer *q)
 {
     q->active = true;
     journal_write(&q->s->journal, "sequencer_started", chain_head(q->s->chain), NULL);
     LOG_INFO("Sequencer has been started", LOG_U("number", chain_head(q->s->chain)->number));
+}
+
+void sequencer_start(struct sequencer *q)
+{
+    begin(q);
     schedule(q);
 }
 
@@ -320,7 +331,8 @@ static void start_as_leader(struct start_request *r)
         rpc_error(r->call, RPC_ERR_SERVER, "block hash does not match: head %s:%" PRIu64 ", received %s", mine,
                   head->number, theirs);
     } else {
-        sequencer_start(q);
+        begin(q);
+        set_timer(q, SEQ_DOZE, DOZE_BLOCKS * q->s->cfg.block_time_ms);
         rpc_result(r->call, "null");
     }
     free(r);

@@ -15,8 +15,9 @@ void sequencer_start(struct sequencer *q);
 void sequencer_start_call(struct sequencer *q, struct rpc_call *call, const uint8_t hash[32]);
 void sequencer_stop_call(struct sequencer *q, struct rpc_call *call);
 
-/* The head moved, or something that held it back is over. */
-void sequencer_head_changed(struct sequencer *q);
+/* Something happened in op-node's event loop: the head moved, a question went through it, or what held the sequencer
+ * back is over. */
+void sequencer_wake(struct sequencer *q);
 
 /* Commits that failed since the start, and the newest one's text. */
 uint64_t sequencer_failed_count(const struct sequencer *q);

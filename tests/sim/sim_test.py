@@ -265,6 +265,19 @@ class SimTest(unittest.TestCase):
         self.assertIsNone(rpc(a.el_port, "eth_getBlockByNumber", "0xffffff", False))
         self.assertEqual(rpc(a.el_port, "eth_syncing"), False)
 
+    def test_a_start_is_noticed_late_or_with_a_question(self):
+        def start_to_seal_ms(node, ask):
+            node.call("admin_startSequencer", node.head_hash())
+            if ask:
+                node.call("optimism_outputAtBlock", "0x0")
+            wait_for("a sealed block", lambda: node.events("sealed"))
+            return node.events("sealed")[0]["t"] - node.events("sequencer_started")[0]["t"]
+
+        late = self.node("a", "--sequencer.stopped", "--block-time-ms=500")
+        self.assertGreaterEqual(start_to_seal_ms(late, False), 990)
+        asked = self.node("b", "--sequencer.stopped", "--block-time-ms=5000", f"--genesis-time={int(time.time()) - 3}")
+        self.assertLess(start_to_seal_ms(asked, True), 9000)
+
     # ---- with a conductor ----
 
     def test_commits_then_gossips(self):

@@ -66,6 +66,8 @@ static void check_majority(struct host *h, uint64_t index, uint64_t term)
     if (have <= voters / 2)
         world_fail(w, "%s applied entry %" PRIu64 " of term %" PRIu64 " that only %u of %u voters have",
                    h->options.server_id, index, term, have, voters);
+    if (term == v.term && index > w->committed_index)
+        w->committed_index = index; /* and with an entry of its term a leader commits all before it */
 }
 
 void check_applying(struct host *h, uint64_t index, struct entry *e)
@@ -98,8 +100,13 @@ void check_applied(struct host *h, uint64_t index, uint64_t term, struct entry *
             world_fail(w, "%s applied a configuration that cannot be read", h->options.server_id);
         w->committed.index = index;
     }
-    if (v.state == RAFT_ROLE_LEADER && term == v.term)
+    if (v.state == RAFT_ROLE_LEADER && term == v.term) {
         check_majority(h, index, term);
+        /* It may step down with the next of those that it found committed together. */
+        const struct entry *newest = driver_entry_at(h->node->driver, v.commit_index);
+        if (newest != NULL && v.commit_index > index)
+            check_majority(h, v.commit_index, entry_term(newest));
+    }
 }
 
 void check_restored(struct host *h, const struct snapshot *s)
@@ -138,7 +145,13 @@ void check_acknowledged(struct host *h, uint32_t block, uint64_t index)
     const struct entry *e = driver_entry_at(h->node->driver, index);
     if (e == NULL)
         world_fail(w, "%s acknowledges entry %" PRIu64 ", which it does not have", h->options.server_id, index);
-    check_majority(h, index, entry_term(e));
+    /* One that was deposed meanwhile may hear of its success from the next leader, who counted by the voters of its own
+     * log; what this one's log says may have been given up since. */
+    if (v.state == RAFT_ROLE_LEADER)
+        check_majority(h, index, entry_term(e));
+    else if (index > w->committed_index)
+        world_fail(w, "%s acknowledges entry %" PRIu64 ", which no leader found on a majority", h->options.server_id,
+                   index);
     if (window_find_hash(h->node->window, b->id.hash) == NULL)
         world_fail(w, "%s acknowledges block %" PRIu64 ", which its window does not have", h->options.server_id,
                    b->id.number);

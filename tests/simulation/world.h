@@ -157,6 +157,7 @@ struct world {
     struct network network;
     struct fates fates;
     struct membership committed; /* the newest that was applied anywhere */
+    uint64_t committed_index;    /* up to which a leader was seen to be right in finding it on a majority */
     struct operator operator;
     unsigned gossip_loss_percent;
     uint64_t block_time_ms;

@@ -149,7 +149,7 @@ static void test_only_an_old_head(void **state)
 /* Everything fails; repairing one thing after the other shows the order of the rules. */
 static void test_the_first_failing_rule_decides(void **state)
 {
-    struct check_facts f = {.wall_s = NOW, .boost = BOOST_UNREACHABLE};
+    struct check_facts f = {.wall_s = NOW, .boost = BOOST_UNREACHABLE, .el_gone = true, .el_text = "no route"};
     char text[TEXT_SIZE];
     (void)state;
     snprintf(f.sync.text, sizeof f.sync.text, "connection refused");
@@ -162,6 +162,9 @@ static void test_the_first_failing_rule_decides(void **state)
     assert_int_equal(evaluate(&all_limits, &f, text), HEALTH_SUPERVISOR_UNREACHABLE);
     assert_non_null(strstr(text, "supervisor gone"));
     f.supervisor.ok = true;
+    assert_int_equal(evaluate(&all_limits, &f, text), HEALTH_EL_GONE);
+    assert_string_equal(text, "cannot connect to the execution client: no route");
+    f.el_gone = false;
     assert_int_equal(evaluate(&all_limits, &f, text), HEALTH_UNSAFE_LAG);
     f.unsafe_timestamp = NOW;
     assert_int_equal(evaluate(&all_limits, &f, text), HEALTH_SAFE_LAG);

@@ -152,6 +152,30 @@ static void test_start_and_stop(void **state)
     assert_int_equal(last(b)->sequencer_active, NODE_NO);
 }
 
+/* op-node's event loop has to be told, once for each start, and whatever comes of it. */
+static void test_a_started_sequencer_is_woken(void **state)
+{
+    struct bench *b = *state;
+    struct block_id head = fake_block(100);
+    uint64_t limit_ns = clock_mono_ns() + 10000 * MS_NS;
+    fake_node_set_mood(b->node, FAKE_OUTPUT, FAKE_HANGS, "");
+    submit(b, 1, NODE_CMD_START, &head, -1, 0, 5000);
+    run_until(b, 1);
+    assert_int_equal(last(b)->rc, NODE_OK);
+    while (fake_node_calls(b->node, FAKE_OUTPUT) == 0 && clock_mono_ns() < limit_ns)
+        turn(b);
+    assert_int_equal(fake_node_calls(b->node, FAKE_OUTPUT), 1);
+
+    submit(b, 2, NODE_CMD_START, &head, -1, 0, 5000);
+    submit(b, 3, NODE_CMD_STOP, NULL, -1, 0, 5000);
+    run_until(b, 3);
+    assert_int_equal(fake_node_calls(b->node, FAKE_OUTPUT), 1);
+    assert_int_equal(adopt(b, NODE_CMD_TAKEOVER, 100, 0, 0, 5000), NODE_OK);
+    while (fake_node_calls(b->node, FAKE_OUTPUT) < 2 && clock_mono_ns() < limit_ns)
+        turn(b);
+    assert_int_equal(fake_node_calls(b->node, FAKE_OUTPUT), 2);
+}
+
 static void test_takeover_at_the_same_head(void **state)
 {
     struct bench *b = *state;
@@ -495,6 +519,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CONTROL_TEST(test_start_and_stop),
+        CONTROL_TEST(test_a_started_sequencer_is_woken),
         CONTROL_TEST(test_takeover_at_the_same_head),
         CONTROL_TEST(test_takeover_posts_what_is_missing),
         CONTROL_TEST(test_takeover_stops_at_the_head_though_more_is_exported),

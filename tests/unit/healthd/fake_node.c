@@ -28,7 +28,8 @@
 static const char *const method_names[FAKE_METHOD_COUNT] = {
     "optimism_syncStatus",   "admin_postUnsafePayload", "admin_startSequencer", "admin_stopSequencer",
     "admin_sequencerActive", "admin_conductorEnabled",  "opp2p_peerStats",      "eth_syncing",
-    "eth_getBlockByNumber",  "net_peerCount",           "admin_peers",          "supervisor_syncStatus"};
+    "eth_getBlockByNumber",  "net_peerCount",           "admin_peers",          "supervisor_syncStatus",
+    "optimism_outputAtBlock"};
 
 struct conn {
     int fd; /* -1: free */
@@ -218,6 +219,7 @@ static void answer(struct fake_node *n, enum fake_method method, const cJSON *pa
         snprintf(ret, size, "\"result\":{\"chains\":{}}");
         break;
     case FAKE_SYNCING:
+    case FAKE_OUTPUT:
     case FAKE_METHOD_COUNT:
     default:
         snprintf(ret, size, "\"result\":false");
@@ -359,6 +361,8 @@ struct fake_node *fake_node_new(uint64_t number)
 
 void fake_node_free(struct fake_node *n)
 {
+    if (n == NULL)
+        return;
     (void)!write(n->wake[1], "x", 1);
     pthread_join(n->thread, NULL);
     for (size_t i = 0; i < CONNS_MAX; i++) {

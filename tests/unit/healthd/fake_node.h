@@ -38,12 +38,13 @@ enum fake_method {
     FAKE_EL_PEERS,
     FAKE_ADMIN_PEERS,
     FAKE_SUPERVISOR,
+    FAKE_OUTPUT,
     FAKE_METHOD_COUNT
 };
 
 /* Started at this head, not sequencing. Fails the test when it cannot listen. */
 struct fake_node *fake_node_new(uint64_t number);
-void fake_node_free(struct fake_node *n);
+void fake_node_free(struct fake_node *n); /* as a process that dies; accepts NULL */
 
 void fake_node_url(const struct fake_node *n, char *ret, size_t size);
 

@@ -196,6 +196,46 @@ static void test_a_cancelled_round_calls_nobody(void **state)
     assert_false(b->done);
 }
 
+static void count_loss(void *ctx)
+{
+    ++*(unsigned *)ctx;
+}
+
+/* Once for all the connections that end at once; not while a request is under way, which fails. */
+static void test_lost_connections_are_told(void **state)
+{
+    struct bench *b = *state;
+    unsigned losses = 0;
+    probe_watch(b->probe, count_loss, &losses);
+    (void)run_round(b, ROUND_FULL);
+    for (int i = 0; i < 3; i++)
+        (void)probe_step(b->probe, -1, 0, 10);
+    assert_int_equal(losses, 0);
+    fake_node_free(b->node);
+    for (int i = 0; i < 20; i++)
+        (void)probe_step(b->probe, -1, 0, 10);
+    assert_true(losses >= 1 && losses <= 8); /* the fake closes one after the other */
+    const unsigned told = losses;
+    for (int i = 0; i < 5; i++)
+        (void)probe_step(b->probe, -1, 0, 10);
+    assert_int_equal(losses, told);
+
+    b->node = fake_node_new(100);
+    fake_node_url(b->node, b->config.node_rpc, sizeof b->config.node_rpc);
+    fake_node_url(b->node, b->config.execution_rpc, sizeof b->config.execution_rpc);
+    fake_node_set_mood(b->node, FAKE_SYNC, FAKE_HANGS, NULL);
+    assert_non_null(round_start(b->probe, &b->config, ROUND_PROBE, TIMEOUT_MS, on_done, b));
+    b->done = false;
+    for (int i = 0; i < 10; i++)
+        (void)probe_step(b->probe, -1, 0, 10);
+    fake_node_free(b->node);
+    b->node = NULL;
+    for (int i = 0; i < 200 && !b->done; i++)
+        (void)probe_step(b->probe, -1, 0, 10);
+    assert_true(b->done && !b->facts.check.sync.ok);
+    assert_int_equal(losses, told);
+}
+
 #define ROUND_TEST(f) cmocka_unit_test_setup_teardown(f, bench_open, bench_close)
 
 int main(void)
@@ -206,6 +246,7 @@ int main(void)
         ROUND_TEST(test_odd_answers),
         ROUND_TEST(test_rollup_boost),
         ROUND_TEST(test_a_cancelled_round_calls_nobody),
+        ROUND_TEST(test_lost_connections_are_told),
     };
     curl_global_init(CURL_GLOBAL_DEFAULT);
     int failed = cmocka_run_group_tests_name("a round of calls", tests, NULL, NULL);

@@ -27,11 +27,16 @@
 
 struct bench {
     struct fake_node *node;
+    struct fake_node *client; /* NULL: node is the execution client as well */
     pid_t pid;
     struct chan *chan;
     struct page_reader *page;
     bool ready, closed;
     unsigned pongs, healths, full_checks, results;
+    uint64_t interval_ms; /* 0: one second */
+    bool no_client;       /* nothing listens where the execution client should */
+    bool is_foreign;      /* op-node is not the supervisor's child */
+    bool lost_by_full;    /* the first health with op-node out of reach came of a full check */
     struct msg_health health;
     struct msg_node_result result;
     uint64_t result_id;
@@ -53,6 +58,8 @@ static int on_message(void *ctx, struct chan_msg *msg)
         b->pongs++;
         break;
     case MSG_HEALTH:
+        if (b->health.node_reachable && !((const struct msg_health *)msg->body)->node_reachable)
+            b->lost_by_full = ((const struct msg_health *)msg->body)->is_full_check != 0;
         memcpy(&b->health, msg->body, sizeof b->health);
         b->healths++;
         b->full_checks += b->health.is_full_check;
@@ -86,7 +93,7 @@ static void turn(struct bench *b)
         assert_true(condition);                                                                                        \
     } while (0)
 
-static int config_fd(const struct fake_node *node, bool managed)
+static int config_fd(const struct bench *b)
 {
     static struct config_healthd c;
     memset(&c, 0, sizeof c);
@@ -97,14 +104,16 @@ static int config_fd(const struct fake_node *node, bool managed)
     snprintf(c.common.build_id, sizeof c.common.build_id, "%s", build_id());
     snprintf(c.common.server_id, sizeof c.common.server_id, "seq-0");
     c.common.log_level = 2;
-    fake_node_url(node, c.node_rpc, sizeof c.node_rpc);
-    fake_node_url(node, c.execution_rpc, sizeof c.execution_rpc);
-    c.interval_ms = 1000;
+    fake_node_url(b->node, c.node_rpc, sizeof c.node_rpc);
+    fake_node_url(b->client != NULL ? b->client : b->node, c.execution_rpc, sizeof c.execution_rpc);
+    c.interval_ms = b->interval_ms != 0 ? b->interval_ms : 1000;
     c.unsafe_interval_ms = 60000;
     c.min_peer_count = 2;
-    c.el_p2p_enabled = 1;
+    if (b->no_client)
+        snprintf(c.execution_rpc, sizeof c.execution_rpc, "http://127.0.0.1:1");
+    c.el_p2p_enabled = !b->no_client;
     c.el_p2p_min_peer_count = 1;
-    c.node_managed = managed;
+    c.node_managed = !b->is_foreign;
     int fd = fd_make_memfd("config", 0);
     assert_true(fd >= 0);
     assert_int_equal(fd_write_all(fd, &c, sizeof c), 0);
@@ -115,7 +124,7 @@ static int config_fd(const struct fake_node *node, bool managed)
 /* Starts the worker with fds 3 and 4 and goes on until it is ready. */
 static void start_worker(struct bench *b)
 {
-    int pair[2], config = config_fd(b->node, true);
+    int pair[2], config = config_fd(b);
     const struct msg_start start = {.log_level = 2};
     assert_int_equal(fd_make_socketpair(pair), 0);
     b->pid = fork();
@@ -178,6 +187,7 @@ static int bench_close(void **state)
     if (b->page != NULL)
         page_close(b->page);
     fake_node_free(b->node);
+    fake_node_free(b->client);
     free(b);
     return 0;
 }
@@ -256,6 +266,51 @@ static void test_verdict_follows_the_node(void **state)
     assert_int_equal(page_read(b->page, &page, sizeof page), 0);
     assert_true(page.checks_failed_total[HEALTH_PEERS] >= 1);
     assert_true(page.checks_failed_total[HEALTH_UNSAFE_LAG] >= 1);
+}
+
+/* An op-node that runs on its own dies: its connections tell, before any poll or check is due. */
+static void test_a_death_is_seen_by_its_connections(void **state)
+{
+    struct bench *b = *state;
+    b->interval_ms = 30000;
+    b->is_foreign = true;
+    start_worker(b);
+    WAIT_FOR(b, b->full_checks >= 1 && b->health.healthy);
+    fake_node_free(b->node);
+    b->node = NULL;
+    WAIT_FOR(b, b->health.node_reachable == 0);
+    assert_true(b->lost_by_full);
+    WAIT_FOR(b, b->health.reason == HEALTH_NODE_UNREACHABLE && !b->health.healthy);
+}
+
+/* An execution client that was there and is not; one that answers nothing, or an error, is there. */
+static void test_a_lost_execution_client(void **state)
+{
+    struct bench *b = *state;
+    b->client = fake_node_new(100);
+    start_worker(b);
+    WAIT_FOR(b, b->full_checks >= 1 && b->health.healthy);
+    fake_node_set_mood(b->client, FAKE_SYNCING, FAKE_HANGS, NULL);
+    fake_node_set_mood(b->client, FAKE_BLOCK, FAKE_HTTP_500, NULL);
+    unsigned seen = b->full_checks;
+    WAIT_FOR(b, b->full_checks >= seen + 2);
+    assert_int_equal(b->health.reason, HEALTH_OK);
+    fake_node_free(b->client);
+    b->client = NULL;
+    WAIT_FOR(b, b->health.reason == HEALTH_EL_GONE);
+    assert_int_equal(b->health.healthy, 0);
+    assert_int_equal(b->health.only_old_head, 0);
+    assert_non_null(strstr(b->health.text, "cannot connect to the execution client: "));
+}
+
+/* The flag may name anything where nobody needs it. */
+static void test_an_execution_client_that_never_was(void **state)
+{
+    struct bench *b = *state;
+    b->no_client = true;
+    start_worker(b);
+    WAIT_FOR(b, b->full_checks >= 3);
+    assert_int_equal(b->health.healthy, 1);
 }
 
 /* The truth is polled: someone else started the sequencer. */
@@ -416,6 +471,9 @@ int main(void)
         WORKER_TEST(test_first_answer_is_followed_by_a_full_check),
         WORKER_TEST(test_verdict_follows_the_node),
         WORKER_TEST(test_a_distrusted_clock),
+        WORKER_TEST(test_a_death_is_seen_by_its_connections),
+        WORKER_TEST(test_a_lost_execution_client),
+        WORKER_TEST(test_an_execution_client_that_never_was),
         WORKER_TEST(test_sequencer_state_is_polled),
         WORKER_TEST(test_takeover_and_stop),
         WORKER_TEST(test_hanging_checks_delay_nothing),
