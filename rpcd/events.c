@@ -100,17 +100,12 @@ char *events_to_json(const struct flight_reader *ring, const char *node, const u
     return text_finish(&o, ret_len);
 }
 
-static bool take_number(const struct rpc_call *call, unsigned index, uint64_t *ret)
-{
-    return index < call->args.count && json_u64_decode(call->args.value[index], ret) == 0; /* not null */
-}
-
 void events_answer(struct rpc_call *call)
 {
     uint64_t since = 0, limit = EVENTS_DEFAULT;
     size_t len = 0;
-    const bool has_since = take_number(call, 0, &since);
-    if (take_number(call, 1, &limit) && (limit == 0 || limit > EVENTS_MAX)) {
+    const bool has_since = rpc_take_u64(call, 0, &since);
+    if (rpc_take_u64(call, 1, &limit) && (limit == 0 || limit > EVENTS_MAX)) {
         rpc_reply_error(call, JSONRPC_INVALID_PARAMS, "invalid argument 1: want a limit from 1 to %d", EVENTS_MAX);
         return;
     }

@@ -31,7 +31,8 @@ struct pending {
 struct link {
     struct rpcd *app;
     uv_poll_t supervisor_poll;
-    uv_poll_t *consensus_poll; /* on the heap: libuv closes it later */
+    uv_poll_t *consensus_poll;               /* on the heap: libuv closes it later */
+    int supervisor_events, consensus_events; /* what the two are polled for */
     struct chan *consensus;
     bool consensus_broken; /* to be closed from the loop, outside of any of its calls */
     struct ring *ring;
@@ -45,7 +46,7 @@ static const struct {
     enum msg_type request, answer;
 } answers[] = {
     {MSG_ADMIN, MSG_ADMIN_RESULT},       {MSG_COMMIT, MSG_COMMIT_RESULT},       {MSG_MEMBER_OP, MSG_MEMBER_RESULT},
-    {MSG_ADOPT_HEAD, MSG_MEMBER_RESULT}, {MSG_PAYLOAD_GET, MSG_PAYLOAD_RESULT},
+    {MSG_ADOPT_HEAD, MSG_MEMBER_RESULT}, {MSG_PAYLOAD_GET, MSG_PAYLOAD_RESULT}, {MSG_NODE_LOG, MSG_NODE_LOG_RESULT},
 };
 
 /* ---- requests under way ---- */
@@ -55,6 +56,8 @@ static void complete(struct link *l, struct pending *p, int rc, const void *body
     const struct pending done = *p;
     p->id = 0;
     l->pending_count--;
+    if (l->pending_count == 0 && !l->consensus_broken)
+        (void)uv_timer_stop(&l->expire); /* or it would wake the loop once for nothing */
     done.fn(done.ctx, rc, body, fd);
 }
 
@@ -109,9 +112,12 @@ static enum msg_type answer_of(enum msg_type request)
 static void on_supervisor_poll(uv_poll_t *poll, int status, int events);
 static void on_consensus_poll(uv_poll_t *poll, int status, int events);
 
-static int uv_events(const struct chan *c)
+/* libuv takes the descriptor out of its epoll and in again even if nothing is new. */
+static void settle(uv_poll_t *poll, int *events, const struct chan *c, uv_poll_cb on_event)
 {
-    return UV_READABLE | ((chan_want(c) & POLLOUT) != 0 ? UV_WRITABLE : 0);
+    int wanted = UV_READABLE | ((chan_want(c) & POLLOUT) != 0 ? UV_WRITABLE : 0);
+    if (wanted != *events && uv_poll_start(poll, wanted, on_event) == 0)
+        *events = wanted;
 }
 
 uint64_t link_request(struct link *l, enum proc_role to, enum msg_type type, const void *body, int fd,
@@ -136,9 +142,9 @@ uint64_t link_request(struct link *l, enum proc_role to, enum msg_type type, con
         return 0;
     }
     if (to == ROLE_SUPERVISOR)
-        (void)uv_poll_start(&l->supervisor_poll, uv_events(chan), on_supervisor_poll);
+        settle(&l->supervisor_poll, &l->supervisor_events, chan, on_supervisor_poll);
     else
-        (void)uv_poll_start(l->consensus_poll, uv_events(chan), on_consensus_poll);
+        settle(l->consensus_poll, &l->consensus_events, chan, on_consensus_poll);
     l->pending[slot] = (struct pending){id, to, answer_of(type), deadline_ns, fn, ctx};
     l->pending_count++;
     if (!uv_is_active((uv_handle_t *)&l->expire))
@@ -150,7 +156,7 @@ void link_tell_supervisor(struct link *l, enum msg_type type, const void *body)
 {
     struct chan *chan = l->app->worker.sup;
     (void)chan_send(chan, type, 0, body, -1); /* an ended channel is noticed by its poll */
-    (void)uv_poll_start(&l->supervisor_poll, uv_events(chan), on_supervisor_poll);
+    settle(&l->supervisor_poll, &l->supervisor_events, chan, on_supervisor_poll);
 }
 
 /* ---- consensus ---- */
@@ -193,8 +199,9 @@ static int on_consensus_message(void *ctx, struct chan_msg *msg)
 static void on_consensus_poll(uv_poll_t *poll, int status, int events)
 {
     struct link *l = poll->data;
-    (void)status;
     (void)events;
+    if (status < 0)
+        l->consensus_events = 0; /* libuv polls for nothing any more */
     const int rc = chan_step(l->consensus, on_consensus_message, l);
     if (rc < 0 || l->consensus_broken) {
         if (rc < 0 && rc != OC_ECLOSED)
@@ -202,7 +209,7 @@ static void on_consensus_poll(uv_poll_t *poll, int status, int events)
         close_consensus(l);
         return;
     }
-    (void)uv_poll_start(poll, uv_events(l->consensus), on_consensus_poll);
+    settle(poll, &l->consensus_events, l->consensus, on_consensus_poll);
 }
 
 static int open_consensus(struct link *l, struct chan_msg *msg)
@@ -224,7 +231,8 @@ static int open_consensus(struct link *l, struct chan_msg *msg)
         return -ENOMEM;
     }
     l->consensus_poll->data = l;
-    (void)uv_poll_start(l->consensus_poll, UV_READABLE, on_consensus_poll);
+    l->consensus_events = 0;
+    settle(l->consensus_poll, &l->consensus_events, l->consensus, on_consensus_poll);
     const struct msg_ring ring = {.bytes = RING_DEFAULT_BYTES};
     const int rc = chan_send(l->consensus, MSG_RING, 0, &ring, ring_fd(l->ring));
     if (rc < 0) {
@@ -285,6 +293,7 @@ static int on_supervisor_message(void *ctx, struct chan_msg *msg)
     case MSG_LISTENER:
         return listen_take(app, msg);
     case MSG_ADMIN_RESULT:
+    case MSG_NODE_LOG_RESULT:
         take_answer(l, ROLE_SUPERVISOR, msg);
         return 0;
     default:
@@ -295,8 +304,9 @@ static int on_supervisor_message(void *ctx, struct chan_msg *msg)
 static void on_supervisor_poll(uv_poll_t *poll, int status, int events)
 {
     struct link *l = poll->data;
-    (void)status;
     (void)events;
+    if (status < 0)
+        l->supervisor_events = 0;
     const int rc = chan_step(l->app->worker.sup, on_supervisor_message, l);
     if (rc < 0) {
         /* Nothing that we could answer would be true without a parent. */
@@ -306,7 +316,7 @@ static void on_supervisor_poll(uv_poll_t *poll, int status, int events)
         listen_exit(l->app, rc == OC_ECLOSED ? WORKER_EXIT_OK : WORKER_EXIT_INTERNAL);
         return;
     }
-    (void)uv_poll_start(poll, uv_events(l->app->worker.sup), on_supervisor_poll);
+    settle(poll, &l->supervisor_events, l->app->worker.sup, on_supervisor_poll);
 }
 
 struct link *link_new(struct rpcd *app)
@@ -324,7 +334,7 @@ struct link *link_new(struct rpcd *app)
     l->supervisor_poll.data = l;
     (void)uv_timer_init(&app->loop, &l->expire);
     l->expire.data = l;
-    (void)uv_poll_start(&l->supervisor_poll, UV_READABLE, on_supervisor_poll);
+    settle(&l->supervisor_poll, &l->supervisor_events, app->worker.sup, on_supervisor_poll);
     return l;
 }
 

@@ -8,6 +8,7 @@
 enum method_kind {
     KIND_QUESTION, /* rpcd, from the status pages, at once */
     KIND_ADMIN,    /* the supervisor */
+    KIND_NODE_LOG, /* the supervisor; on the admin socket only */
     KIND_MEMBER,   /* consensus: membership */
     KIND_PAYLOAD,  /* consensus: the newest payload */
     KIND_ADOPT,    /* consensus: a head by an operator's word */
@@ -40,6 +41,7 @@ enum method_kind {
     X(START_NODE, "conductor_startNode", KIND_ADMIN, "", "start the managed op-node")                                  \
     X(STOP_NODE, "conductor_stopNode", KIND_ADMIN, "", "stop the managed op-node and keep it down")                    \
     X(RESTART_NODE, "conductor_restartNode", KIND_ADMIN, "", "restart the managed op-node")                            \
+    X(NODE_LOGS, "conductor_nodeLogs", KIND_NODE_LOG, "?uu", "what op-node said: [AFTER], [LIMIT]")                    \
     X(RESTART_WORKER, "conductor_restartWorker", KIND_ADMIN, "s", "restart consensus, healthd or rpcd")                \
     X(ADD_VOTER, "conductor_addServerAsVoter", KIND_MEMBER, "ssu", "add or promote a voter: ID, ADDR, VERSION")        \
     X(ADD_NONVOTER, "conductor_addServerAsNonvoter", KIND_MEMBER, "ssu", "add a standby: ID, ADDR, VERSION")           \

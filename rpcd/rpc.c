@@ -5,6 +5,7 @@
 #include "rpcd/commit.h"
 #include "rpcd/members.h"
 #include "rpcd/metrics.h"
+#include "rpcd/nodelog.h"
 #include "rpcd/page.h"
 #include "rpcd/proxy.h"
 #include "rpcd/questions.h"
@@ -45,6 +46,11 @@ struct rpc_exchange {
 struct http_request *rpc_call_request(const struct rpc_call *call)
 {
     return call->exchange->req;
+}
+
+bool rpc_take_u64(const struct rpc_call *call, unsigned index, uint64_t *ret)
+{
+    return index < call->args.count && json_u64_decode(call->args.value[index], ret) == 0; /* not null */
 }
 
 /* ---- what goes out ---- */
@@ -203,6 +209,9 @@ static void dispatch(struct rpc_call *call)
         return;
     case KIND_ADMIN:
         admin_call(call);
+        return;
+    case KIND_NODE_LOG:
+        nodelog_call(call);
         return;
     case KIND_MEMBER:
         members_call(call);

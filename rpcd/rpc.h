@@ -25,6 +25,9 @@ void rpc_on_http(void *ctx, struct http_request *req);
 
 struct http_request *rpc_call_request(const struct rpc_call *call);
 
+/* A parameter that is a number: false when it was left out, or null. */
+bool rpc_take_u64(const struct rpc_call *call, unsigned index, uint64_t *ret);
+
 /* After any of these the call is gone. */
 void rpc_reply_json(struct rpc_call *call, const char *json, size_t len);
 void rpc_reply_null(struct rpc_call *call);

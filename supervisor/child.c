@@ -140,7 +140,7 @@ static void spawn(struct child *c, uint64_t now_ns)
     c->failure = (struct spawn_failure){0};
     c->final_code = 0;
     c->fault = NULL;
-    rc = null_fd < 0 ? -errno : logpipe_open(&c->log, c->out, &c->log_style, &log_fd);
+    rc = null_fd < 0 ? -errno : logpipe_open(&c->log, c->out, &c->log_style, c->kept_log, &log_fd);
     spec.fds[0] = null_fd;
     spec.fds[1] = spec.fds[2] = log_fd;
     if (rc == 0)

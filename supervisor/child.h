@@ -36,6 +36,7 @@ struct child {
     enum life_kind kind;
     const char *name;
     struct childline_style log_style;
+    struct nodelog *kept_log; /* of its output, too; NULL, as child_init leaves it: none */
     struct life_limits limits;
     uint64_t backoff_cap_ms;
     const struct child_hooks *hooks;

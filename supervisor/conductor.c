@@ -10,9 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Peers hear from this node five times a second: at the latest after the one, with any wake-up after the other. */
+/* Peers hear from this node five times a second. A record that is due soon goes along with what wakes consensus anyway,
+ * so that the two stay together. */
 #define RECORD_INTERVAL_NS (200 * MS_NS)
-#define RECORD_EARLY_NS (80 * MS_NS)
+#define RECORD_EARLY_NS (140 * MS_NS)
 /* Decisions that follow from one event; more would be a loop. */
 #define DECISIONS_MAX 8
 #define STANDSTILL_NS (1000 * MS_NS)
@@ -244,6 +245,11 @@ const struct page_supervisor *conductor_page(const struct conductor *c)
     return &c->status;
 }
 
+static bool record_is_due(const struct conductor *c)
+{
+    return c->now_ns + (c->consensus_wakes ? RECORD_EARLY_NS : 0) >= c->record_due_ns;
+}
+
 static void send_record(struct conductor *c)
 {
     struct msg_self_record r = {
@@ -256,8 +262,7 @@ static void send_record(struct conductor *c)
         .wall_ms = c->sent_record.wall_ms,
     };
 
-    if (!c->consensus_up ||
-        (c->now_ns + RECORD_EARLY_NS < c->record_due_ns && memcmp(&r, &c->sent_record, sizeof r) == 0))
+    if (!c->consensus_up || (!record_is_due(c) && memcmp(&r, &c->sent_record, sizeof r) == 0))
         return;
     r.wall_ms = c->io.wall_ms(c->io.ctx);
     c->sent_record = r;
@@ -351,19 +356,25 @@ void conductor_run(struct conductor *c)
     story_look(c, shown_reason(c));
 }
 
+void conductor_consensus_wakes(struct conductor *c)
+{
+    c->consensus_wakes = true;
+}
+
 uint64_t conductor_tick(struct conductor *c, uint64_t now_ns)
 {
     uint64_t wake, op_wake, expiry;
 
     conductor_enter(c, now_ns);
     wake = c->op.kind != CONTROL_OP_NONE ? op_wake_ns(c) : CONTROL_NEVER;
-    if (now_ns + RECORD_EARLY_NS >= c->record_due_ns || now_ns >= c->wake_ns || now_ns >= wake ||
+    if (record_is_due(c) || now_ns >= c->wake_ns || now_ns >= wake ||
         (c->op.kind != CONTROL_OP_NONE && c->op.step == STEP_OTHER)) {
         conductor_refresh_view(c);
         conductor_run(c);
-        if (now_ns + RECORD_EARLY_NS >= c->record_due_ns)
+        if (record_is_due(c))
             c->record_due_ns = now_ns + RECORD_INTERVAL_NS; /* consensus is down: look again then */
     }
+    c->consensus_wakes = false;
     wake = c->wake_ns < c->record_due_ns ? c->wake_ns : c->record_due_ns;
     op_wake = op_wake_ns(c);
     wake = op_wake < wake ? op_wake : wake;

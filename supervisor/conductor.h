@@ -3,7 +3,7 @@
  * feeds it and carries out what it asks for through conductor_io. Not thread-safe, never blocks.
  *
  * Who does what at this seam:
- *   loop       runs children and channels, keeps HELLO/START/READY/PING/PAGE/LISTENER/PEER_* to itself,
+ *   loop       runs children and channels, keeps HELLO/START/READY/PING/PAGE/LISTENER/PEER_* and NODE_LOG to itself,
  *              fills children[] and log_dropped_total of the status page
  *   conductor  sends NODE_EVENT, NODE_CMD, EXPORT, PERMIT, TRANSFER, SELF_RECORD, RELEASE_HOLD, STOP_RAFT,
  *              ADMIN_RESULT; handles LEADERSHIP, HEALTH, NODE_RESULT, EXPORT_RESULT, TRANSFER_RESULT, ADMIN
@@ -66,6 +66,10 @@ void conductor_set_page(struct conductor *c, enum proc_role role, const struct p
 
 /* SIGTERM: hand leadership over, then io.stop_finished. A second call cuts the wait short. */
 void conductor_begin_shutdown(struct conductor *c, uint64_t now_ns);
+
+/* Consensus was sent something that wakes it, and this node's record, which is due soon, may go along: for the next
+ * conductor_tick. */
+void conductor_consensus_wakes(struct conductor *c);
 
 /* Does what is due. Call it once per turn of the loop, after the events; returns when to call it
  * again at the latest (absolute CLOCK_MONOTONIC ns). */

@@ -110,7 +110,8 @@ struct conductor {
     bool clock_distrusted, clock_told; /* against the peers' clocks; healthd knows */
     uint64_t clock_told_ns;            /* when it was told last */
     uint64_t record_due_ns;
-    uint64_t wake_ns; /* control's wish */
+    bool consensus_wakes; /* in this turn, for another reason */
+    uint64_t wake_ns;     /* control's wish */
 };
 
 /* ---- conductor.c ---- */

@@ -107,8 +107,9 @@ const struct flag flag_table[] = {
     {"rpc.commit-timeout", FLAG_DURATION, GROUP_RPC, NEED_NO, "DURATION", "1s",
      "Deadline of a block's commit from its first byte on.", FIELD(commit_timeout_ms)},
     {"rpc.admin-socket", FLAG_STRING, GROUP_RPC, NEED_NO, "PATH", "",
-     "Unix socket with the same methods for local operators: root, this user and its group. When not set: admin.sock "
-     "in systemd's runtime directory, or in /run/op-conductor if that directory is this user's. Set to nothing: none.",
+     "Unix socket with the same methods and conductor_nodeLogs for local operators: root, this user and its group. "
+     "When not set: admin.sock in systemd's runtime directory, or in /run/op-conductor if that directory is this "
+     "user's. Set to nothing: none.",
      FIELD(admin_socket)},
     /* ---- metrics ---- */
     {"metrics.enabled", FLAG_BOOL, GROUP_METRICS, NEED_NO, NULL, "false",

@@ -204,7 +204,8 @@ static void watch(struct link *l, uint64_t now_ns, uint64_t slept_ns)
         struct msg_ping ping = {.sequence = ++l->ping_sequence, .sent_mono_ns = now_ns};
         if (link_send(l, MSG_PING, 0, &ping, -1) == 0)
             l->ping_sent_ns = now_ns;
-        l->next_ping_ns = now_ns + LINK_PING_EVERY_MS * MS_NS;
+        /* At the same times for all workers: one wake-up serves them. */
+        l->next_ping_ns = now_ns - now_ns % (LINK_PING_EVERY_MS * MS_NS) + LINK_PING_EVERY_MS * MS_NS;
     }
 }
 
@@ -219,6 +220,11 @@ void link_tick(struct link *l, uint64_t now_ns, uint64_t slept_ns)
     if (l->child->state == LIFE_RUNNING)
         watch(l, now_ns, slept_ns);
     loop_set_events(l->loop, &l->source, chan_want(l->chan) & POLLOUT ? EPOLLIN | EPOLLOUT : EPOLLIN);
+}
+
+bool link_pinged(const struct link *l, uint64_t now_ns)
+{
+    return l->ping_sent_ns == now_ns;
 }
 
 uint64_t link_next_deadline(const struct link *l)

@@ -57,6 +57,8 @@ int link_send(struct link *l, enum msg_type type, uint64_t request_id, const voi
 /* Once per turn: PING, the limit for PONG, what to poll for. `slept_ns` is how much longer than
  * planned the last turn waited: time in which we were not running and blame nobody. */
 void link_tick(struct link *l, uint64_t now_ns, uint64_t slept_ns);
+/* Was the worker sent a PING in the turn of this time? */
+bool link_pinged(const struct link *l, uint64_t now_ns);
 /* When link_tick has to be called next. */
 uint64_t link_next_deadline(const struct link *l);
 

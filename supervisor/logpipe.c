@@ -1,6 +1,7 @@
 /* Splits a child's output into lines. */
 #include "supervisor/logpipe.h"
 
+#include "shared/base/clock.h"
 #include "shared/base/fd.h"
 
 #include <errno.h>
@@ -14,13 +15,15 @@
 /* What may still be read when the child is gone: all that the pipe can hold. */
 #define CLOSE_BUDGET_BYTES ((size_t)PIPE_BYTES)
 
-int logpipe_open(struct logpipe *p, struct logout *out, const struct childline_style *style, int *ret_write_fd)
+int logpipe_open(struct logpipe *p, struct logout *out, const struct childline_style *style, struct nodelog *kept,
+                 int *ret_write_fd)
 {
     int fds[2];
 
     p->fd = -1;
     p->out = out;
     p->style = style;
+    p->kept = kept;
     p->used = 0;
     p->last[0] = '\0';
     p->tail_len = 0;
@@ -84,6 +87,7 @@ static void remember(struct logpipe *p, const char *line, size_t len)
 static void forward(struct logpipe *p, const char *line, size_t len)
 {
     remember(p, line, len);
+    nodelog_add_line(p->kept, clock_wall_ms(), line, len);
     childline_write(p->out, p->style, line, len);
 }
 

@@ -4,6 +4,7 @@
 #define OC_SUPERVISOR_LOGPIPE_H
 
 #include "supervisor/childline.h"
+#include "supervisor/nodelog.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,6 +21,7 @@ struct logpipe {
     int fd; /* read end; -1 when closed */
     struct logout *out;
     const struct childline_style *style;
+    struct nodelog *kept; /* keeps every line, too; NULL: nobody does */
     size_t used;
     char buf[LOGPIPE_LINE_MAX_BYTES];
     char last[LOGPIPE_LAST_BYTES]; /* the newest non-empty line, for the report of an exit; "" at first */
@@ -28,9 +30,10 @@ struct logpipe {
     char headline[LOGPIPE_HEADLINE_BYTES]; /* the newest that tells of a crash; "": none */
 };
 
-/* Makes the pipe. Lines go to `out` in this style, both borrowed. *ret_write_fd is the child's end
- * (blocking), which the caller closes after the spawn. Returns 0 or -errno. */
-int logpipe_open(struct logpipe *p, struct logout *out, const struct childline_style *style, int *ret_write_fd);
+/* Makes the pipe. Lines go to `out` in this style and, as they are, to `kept` (may be NULL), all borrowed.
+ * *ret_write_fd is the child's end (blocking), which the caller closes after the spawn. Returns 0 or -errno. */
+int logpipe_open(struct logpipe *p, struct logout *out, const struct childline_style *style, struct nodelog *kept,
+                 int *ret_write_fd);
 
 /* Reads at most `budget_bytes`. Returns false at end of file or on an error: then remove and close it. */
 bool logpipe_read(struct logpipe *p, size_t budget_bytes);

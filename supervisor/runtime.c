@@ -159,6 +159,7 @@ static void free_parts(struct runtime *rt)
             link_close(&rt->links[i]);
     page_free(rt->page);
     recorder_free(rt->recorder);
+    nodelog_free(rt->node_log);
     opnode_free(&rt->opnode);
     workers_free(&rt->workers);
     loop_free(rt->loop);
@@ -220,6 +221,8 @@ static uint64_t turn(struct runtime *rt, uint64_t now_ns, uint64_t slept_ns)
     runtime_start_node_when_due(rt);
     for (unsigned i = 0; i < CHILD_NODE; i++)
         link_tick(&rt->links[i], now_ns, slept_ns);
+    if (link_pinged(&rt->links[CHILD_CONSENSUS], now_ns))
+        conductor_consensus_wakes(rt->conductor);
     for (unsigned i = 0; i < CHILD_COUNT; i++)
         child_tick(&rt->children[i], now_ns);
     runtime_sweep_orphans(rt);

@@ -7,6 +7,7 @@
 #include "shared/base/log.h"
 #include "supervisor/reap.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -45,7 +46,9 @@ static void on_spawned(void *ctx, struct child *c, bool ok)
     /* Kept open here, the end of the child would hide its death. */
     fd_close(&rt->spawn_control_fd);
     fd_close(&rt->spawn_config_fd);
-    if (l && !ok)
+    if (!l)
+        nodelog_add_start(rt->node_log, clock_wall_ms(), ok ? c->pid : 0);
+    else if (!ok)
         link_close(l);
 }
 
@@ -104,6 +107,8 @@ static void worker_changed(struct runtime *rt, struct child *c, struct link *l, 
 
 static void node_changed(struct runtime *rt, struct child *c, enum lifecycle_state old, uint64_t now_ns)
 {
+    char how[TEXT_SIZE];
+
     if (c->state == LIFE_STARTING && old == LIFE_SPAWNING) {
         LOG_INFO("op-node started", LOG_I("process_id", c->pid), LOG_U("incarnation", c->incarnation),
                  LOG_S("path", rt->opnode.path));
@@ -111,6 +116,8 @@ static void node_changed(struct runtime *rt, struct child *c, enum lifecycle_sta
         conductor_on_node(rt->conductor, now_ns, true, c->incarnation);
     }
     if (c->state == LIFE_REAPED) {
+        runtime_describe_end(c, how, sizeof how);
+        nodelog_add_end(rt->node_log, clock_wall_ms(), how);
         rt->sweep_orphans = true;
         if (rt->node_is_announced)
             conductor_on_node(rt->conductor, now_ns, false, c->incarnation);
@@ -135,6 +142,23 @@ static void on_changed(void *ctx, struct child *c, enum lifecycle_state old, uin
         runtime_begin_stop(rt, now_ns, runtime_exit_code_of(c), c->reason);
 }
 
+/* What op-node said. An answer that nobody waits for is not sent: many of them at once would fill the queue. */
+static int answer_node_log(struct runtime *rt, const struct chan_msg *msg, uint64_t now_ns)
+{
+    static struct msg_node_log_result result; /* large for a stack */
+    struct msg_node_log ask;
+
+    memcpy(&ask, msg->body, sizeof ask);
+    if (now_ns >= ask.deadline_mono_ns)
+        return 0;
+    if (rt->node_log)
+        nodelog_answer(rt->node_log, &ask, &result);
+    else
+        result = (struct msg_node_log_result){.rc = rt->opnode.argv ? -ENOMEM : OC_EUNKNOWN};
+    (void)link_send(&rt->links[CHILD_RPCD], MSG_NODE_LOG_RESULT, msg->request_id, &result, -1);
+    return 0;
+}
+
 static int on_message(void *ctx, enum proc_role from, struct chan_msg *msg)
 {
     struct runtime *rt = ctx;
@@ -147,6 +171,8 @@ static int on_message(void *ctx, enum proc_role from, struct chan_msg *msg)
         if (health.node_reachable && health.node_incarnation == node->incarnation && node->incarnation != 0)
             child_event(node, now_ns, LIFE_EV_READY);
     }
+    if (msg->type == MSG_NODE_LOG)
+        return answer_node_log(rt, msg, now_ns);
     return conductor_on_message(rt->conductor, now_ns, from, msg);
 }
 
@@ -198,6 +224,11 @@ int runtime_init_children(struct runtime *rt)
         .kill_ms = 2000,
     };
     node->backoff_cap_ms = rt->opts->node_restart_delay_max_ms;
+    if (rt->opnode.argv)
+        rt->node_log = nodelog_new(clock_wall_ms());
+    if (rt->opnode.argv && !rt->node_log)
+        LOG_WARN("op-node's output is not kept for conductorctl: out of memory");
+    node->kept_log = rt->node_log;
     return 0;
 }
 

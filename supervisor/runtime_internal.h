@@ -54,6 +54,7 @@ struct runtime {
     struct broker broker;
 
     struct recorder *recorder; /* NULL: no memory for one */
+    struct nodelog *node_log;  /* NULL: op-node is not managed, or no memory for one */
     struct life lives[CHILD_COUNT];
     struct conductor *conductor;
     struct page_writer *page;
@@ -92,6 +93,8 @@ void runtime_publish(struct runtime *rt, uint64_t now_ns);
 /* runtime_story.c: the flight recorder. Opens it and tells of the start. */
 void runtime_story_open(struct runtime *rt, uint64_t now_ns);
 void runtime_story_changed(struct runtime *rt, const struct child *c, enum lifecycle_state old, uint64_t now_ns);
+/* How its newest process ended, and why if that was our doing. */
+void runtime_describe_end(const struct child *c, char *ret, size_t size);
 /* FLIGHT_STOPPING or FLIGHT_ENDED. */
 void runtime_story_end(struct runtime *rt, uint64_t now_ns, enum flight_kind kind, int exit_code, const char *why);
 

@@ -45,27 +45,39 @@ static void tell_up(struct runtime *rt, const struct child *c, uint64_t now_ns)
     recorder_put(rt->recorder, now_ns, &r);
 }
 
-/* The crash report: how it ended, why if that was our doing, and what it said last. */
-static void tell_down(struct runtime *rt, const struct child *c, uint64_t now_ns)
+static bool is_end_asked(const struct child *c)
 {
-    const struct life *life = &rt->lives[c - rt->children];
-    bool asked = c->restart_asked || !c->wanted;
-    char how[256], text[TEXT_SIZE], detail[FLIGHT_DETAIL_SIZE];
-    struct flight_record r;
+    return c->restart_asked || !c->wanted;
+}
+
+void runtime_describe_end(const struct child *c, char *ret, size_t size)
+{
+    bool asked = is_end_asked(c);
+    char how[256];
 
     child_describe_exit(c, how, sizeof how);
-    (void)snprintf(text, sizeof text, "%.180s%s%.60s", how,
+    (void)snprintf(ret, size, "%.180s%s%.60s", how,
                    asked      ? ", as asked"
                    : c->fault ? ": "
                               : "",
                    asked || !c->fault ? "" : c->fault);
+}
+
+/* The crash report: how it ended, why if that was our doing, and what it said last. */
+static void tell_down(struct runtime *rt, const struct child *c, uint64_t now_ns)
+{
+    const struct life *life = &rt->lives[c - rt->children];
+    char text[TEXT_SIZE], detail[FLIGHT_DETAIL_SIZE];
+    struct flight_record r;
+
+    runtime_describe_end(c, text, sizeof text);
     r = flight_record_make(FLIGHT_PROCESS_DOWN, c->name, text);
     r.count = (uint64_t)life->pid;
     r.code = c->exit_signal != 0 ? -c->exit_signal : c->exit_code;
     r.duration_us = (now_ns - life->spawned_ns) / 1000;
     logpipe_last_words(&c->log, detail, sizeof detail);
     /* What a process says that ends as asked is no last word. */
-    if (!asked)
+    if (!is_end_asked(c))
         flight_copy_text(r.detail, sizeof r.detail, detail);
     recorder_put(rt->recorder, now_ns, &r);
 }

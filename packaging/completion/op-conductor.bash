@@ -10,7 +10,7 @@ _conductorctl() {
     case $prev in
         --rpc) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --dir|bench-disk|backup|restore|force-new-cluster) COMPREPLY=($(compgen -d -- "$cur")); return ;;
-        node) COMPREPLY=($(compgen -W 'restart start stop' -- "$cur")); return ;;
+        node) COMPREPLY=($(compgen -W 'logs restart start stop' -- "$cur")); return ;;
         restart) COMPREPLY=($(compgen -W 'consensus healthd rpcd' -- "$cur")); return ;;
         override) COMPREPLY=($(compgen -W 'true false' -- "$cur")); return ;;
     esac
@@ -20,9 +20,10 @@ _conductorctl() {
             bench-disk) words='--block-time' ;;
             bootstrap) words='--timeout' ;;
             doctor) words='--block-time --dir' ;;
-            events) words='--since --limit --follow' ;;
+            events) words='--since --limit --follow -f' ;;
+            logs) words='-n --follow -f' ;;
             status) words='--watch' ;;
-            timeline) words='--since --limit --follow' ;;
+            timeline) words='--since --limit --follow -f' ;;
             wait-ready) words='--ready --leading --timeout' ;;
             active|add-nonvoter|add-voter|adopt-head|backup|call|demote|force-new-cluster|leader|members|node|override|pause|payload|remove|restart|restore|resume|stop|transfer) words='' ;;
         esac

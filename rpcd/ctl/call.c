@@ -78,7 +78,7 @@ static int post(FILE *err, const char *url, const char *body, long timeout_ms, s
                 struct answer *ret)
 {
     char error[CURL_ERROR_SIZE] = "";
-    long status = 0;
+    long status = 0, os_errno = 0;
     int code = CTL_UNREACHABLE;
     CURL *e = curl_easy_init();
     struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
@@ -105,7 +105,10 @@ static int post(FILE *err, const char *url, const char *body, long timeout_ms, s
     if (progress->told_s > 0)
         (void)fputs("\r\033[K", stderr);
     (void)curl_easy_getinfo(e, CURLINFO_RESPONSE_CODE, &status);
-    if (rc != CURLE_OK)
+    if (rc == CURLE_COULDNT_CONNECT && is_socket && curl_easy_getinfo(e, CURLINFO_OS_ERRNO, &os_errno) == CURLE_OK &&
+        os_errno != 0)
+        complain(err, "cannot reach %s: %s\n", url, strerror((int)os_errno)); /* curl speaks of a port */
+    else if (rc != CURLE_OK)
         complain(err, "cannot reach %s: %s\n", url, error[0] != '\0' ? error : curl_easy_strerror(rc));
     else if (status == 403) {
         complain(err, "%s: refused: %.200s\n", url, ret->at != NULL ? ret->at : "forbidden");
@@ -161,4 +164,14 @@ out:
     free(body);
     free(answer.at);
     return code;
+}
+
+int ctl_call_again(const struct ctl_request *req, const char *params, bool can_wait, bool *is_lost, cJSON **ret_result)
+{
+    const bool was_lost = *is_lost;
+    const int code = ctl_call(was_lost ? NULL : stderr, req->rpc, req->method, params, ret_result);
+    *is_lost = code == CTL_UNREACHABLE && can_wait;
+    if (*is_lost && !was_lost)
+        complain(stderr, "waiting for it to come back\n");
+    return *is_lost ? CTL_OK : code;
 }

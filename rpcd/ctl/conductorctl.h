@@ -37,6 +37,7 @@ struct ctl_request {
     char *params;        /* a JSON array, malloc'd */
     const char *since;   /* numbers as typed, or NULL */
     const char *limit;
+    const char *lines;
     const char *timeout;    /* seconds */
     const char *block_time; /* milliseconds */
     const char *dir;
@@ -65,11 +66,19 @@ int ctl_call(FILE *err, const char *rpc, const char *method, const char *params,
 int ctl_call_within(FILE *err, const char *rpc, const char *method, const char *params, long timeout_ms,
                     cJSON **ret_result);
 
+/* One look of a command that goes on looking: the request's method. If the conductor cannot be reached and `can_wait`,
+ * that is said the first time (*is_lost, which begins as false), and CTL_OK returned without a result. */
+int ctl_call_again(const struct ctl_request *req, const char *params, bool can_wait, bool *is_lost, cJSON **ret_result);
+
 /* The command events: prints them, and goes on until interrupted if asked to. Returns an exit code. */
 int ctl_events(const struct ctl_request *req);
-/* One event for people, and a duration ("" for 0). */
+/* The command node logs, likewise. */
+int ctl_node_logs(const struct ctl_request *req);
+/* One event for people; a duration ("" for 0); a wall time as local date and time. */
 void ctl_print_event(FILE *out, const cJSON *event);
 void ctl_format_duration(uint64_t us, char *ret, size_t size);
+#define CTL_TIME_SIZE 96
+void ctl_format_time(uint64_t wall_ms, char *ret, size_t size);
 
 /* Asks on the terminal whether it is to be done, twice if `is_twice`. False: no, or nobody to ask (said on stderr). */
 bool ctl_confirm(const char *what, const char *warning, bool is_twice);
@@ -90,6 +99,11 @@ int ctl_watch(const struct ctl_request *req);
 
 /* Shows a result: for people, or as JSON. */
 void ctl_print(const struct ctl_request *req, const cJSON *result);
+/* One compact line of JSON; `value` NULL: out of memory. */
+void ctl_print_json_line(const cJSON *value);
+/* A text that others wrote, without what could command a terminal: control characters are shown as \x1b. Colours are
+ * kept if it goes to a terminal and end with the text, else they are left out. */
+void ctl_print_plain(FILE *out, const char *text, bool is_terminal);
 /* The cluster as a table, by the status of one node. */
 void ctl_print_cluster(FILE *out, const cJSON *status);
 /* Pure: what a member is doing, as one to three words; `server` is an element of status' "servers". */
@@ -102,5 +116,7 @@ uint64_t ctl_now_ms(void);
 uint64_t ctl_wall_ms(void);
 /* Sleeps after what was printed has gone out. */
 void ctl_pause_ms(long ms);
+/* From now on Ctrl-C (and SIGTERM) ends the program at once, as done: for what has no end of its own. */
+void ctl_end_when_interrupted(void);
 
 #endif

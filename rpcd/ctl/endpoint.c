@@ -1,7 +1,8 @@
-/* Which conductor to talk to, and the clocks. */
+/* Which conductor to talk to, the clocks, and the end by a signal. */
 #include "rpcd/ctl/conductorctl.h"
 
 #include <grp.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -54,4 +55,17 @@ void ctl_pause_ms(long ms)
     const struct timespec t = {ms / 1000, ms % 1000 * 1000000};
     (void)fflush(stdout);
     (void)nanosleep(&t, NULL);
+}
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    _exit(CTL_OK);
+}
+
+void ctl_end_when_interrupted(void)
+{
+    const struct sigaction action = {.sa_handler = on_interrupt};
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
 }

@@ -4,7 +4,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -31,7 +30,7 @@ void ctl_format_duration(uint64_t us, char *ret, size_t size)
         (void)snprintf(ret, size, "%.1f h", (double)us / 3.6e9);
 }
 
-static void format_time(uint64_t wall_ms, char *ret, size_t size)
+void ctl_format_time(uint64_t wall_ms, char *ret, size_t size)
 {
     const time_t seconds = (time_t)(wall_ms / 1000);
     struct tm tm;
@@ -52,9 +51,9 @@ static void print_detail(FILE *out, const char *label, const char *lines)
 
 void ctl_print_event(FILE *out, const cJSON *event)
 {
-    char when[96], took[32];
+    char when[CTL_TIME_SIZE], took[32];
     const char *kind = field_text(event, "kind");
-    format_time(field_number(event, "time_ms"), when, sizeof when);
+    ctl_format_time(field_number(event, "time_ms"), when, sizeof when);
     ctl_format_duration(field_number(event, "duration_us"), took, sizeof took);
     (void)fprintf(out, "%s  %-16s %s%s%s%s", when, kind, field_text(event, "what"), took[0] != '\0' ? "  [" : "", took,
                   took[0] != '\0' ? "]" : "");
@@ -65,13 +64,6 @@ void ctl_print_event(FILE *out, const cJSON *event)
         print_detail(out, "| ", field_text(event, "detail"));
     else if (strcmp(kind, "decision") == 0)
         print_detail(out, "given: ", field_text(event, "detail"));
-}
-
-static void print_line(const cJSON *event)
-{
-    char *json = cJSON_PrintUnformatted(event);
-    printf("%s\n", json != NULL ? json : "out of memory");
-    free(json);
 }
 
 /* What was seen so far. */
@@ -99,7 +91,7 @@ static unsigned show(const struct ctl_request *req, const cJSON *result, struct 
         count++;
         p->last = field_number(event, "sequence");
         if (req->is_json)
-            print_line(event);
+            ctl_print_json_line(event);
         else
             ctl_print_event(stdout, event);
     }
@@ -115,6 +107,8 @@ int ctl_events(const struct ctl_request *req)
 {
     struct position p = {0};
     bool is_lost = false;
+    if (req->is_follow)
+        ctl_end_when_interrupted();
     for (;;) {
         char params[96];
         cJSON *result = NULL;
@@ -125,13 +119,10 @@ int ctl_events(const struct ctl_request *req)
                            req->limit != NULL   ? req->limit
                            : req->since != NULL ? PAGE_LIMIT
                                                 : "null");
-        /* A follower says once that the connection is gone, and waits. */
-        const int code = ctl_call(is_lost ? NULL : stderr, req->rpc, req->method, params, &result);
-        const bool can_wait = req->is_follow && p.is_known && code == CTL_UNREACHABLE;
-        if (code != CTL_OK && !can_wait)
+        const int code = ctl_call_again(req, params, req->is_follow && p.is_known, &is_lost, &result);
+        if (code != CTL_OK)
             return code;
-        is_lost = code != CTL_OK;
-        const unsigned count = code == CTL_OK ? show(req, result, &p) : 0;
+        const unsigned count = is_lost ? 0 : show(req, result, &p);
         cJSON_Delete(result);
         const bool has_more = count > 0 && req->since != NULL && req->limit == NULL;
         if (!req->is_follow && !has_more)

@@ -51,6 +51,7 @@ static const struct command commands[] = {
     {"node", "start", "", 0, 0, METHOD_START_NODE, NULL, PLAIN, "start the managed op-node"},
     {"node", "stop", "", 0, 0, METHOD_STOP_NODE, NULL, DANGEROUS, "stop the managed op-node and keep it down"},
     {"node", "restart", "", 0, 0, METHOD_RESTART_NODE, NULL, DANGEROUS, "restart the managed op-node"},
+    {"node", "logs", "", 0, 0, METHOD_NODE_LOGS, ctl_node_logs, PLAIN, "what the managed op-node said last"},
     {"restart", NULL, "WORKER", 1, 1, METHOD_RESTART_WORKER, NULL, DANGEROUS, "restart consensus, healthd or rpcd"},
     {"adopt-head", NULL, "NUMBER HASH", 2, 2, METHOD_ADOPT_HEAD, NULL, PLAIN,
      "make this block the unsafe head (asks twice)"},
@@ -64,21 +65,26 @@ static const struct command commands[] = {
 
 #define FIELD(name) offsetof(struct ctl_request, name)
 
-/* Options that belong to some commands only. */
+#define EVENT_COMMANDS "events, timeline"
+#define FOLLOWED_COMMANDS EVENT_COMMANDS ", node logs"
+
+/* Options that belong to some commands only. The value of a short one may follow at once (-n50). */
 static const struct option {
     const char *name, *value, *commands, *help;
     bool is_path; /* else the value is a number */
     size_t field; /* a const char * if there is a value, else a bool */
 } options[] = {
     {"--watch", NULL, "status", "a live full-screen view; q ends it", false, FIELD(is_watch)},
-    {"--since", "N", "events timeline", "what came after event number N, instead of the newest", false, FIELD(since)},
-    {"--limit", "N", "events timeline", "at most so many (default: the newest 100, or with --since all)", false,
+    {"--since", "N", EVENT_COMMANDS, "what came after event number N, instead of the newest", false, FIELD(since)},
+    {"--limit", "N", EVENT_COMMANDS, "at most so many (default: the newest 100, or with --since all)", false,
      FIELD(limit)},
-    {"--follow", NULL, "events timeline", "go on showing what happens until interrupted", false, FIELD(is_follow)},
+    {"-n", "LINES", "node logs", "the newest so many (default 100)", false, FIELD(lines)},
+    {"--follow", NULL, FOLLOWED_COMMANDS, "go on showing what comes until interrupted", false, FIELD(is_follow)},
+    {"-f", NULL, FOLLOWED_COMMANDS, "the same", false, FIELD(is_follow)},
     {"--ready", NULL, "wait-ready", "until this node could take over (default)", false, FIELD(is_ready)},
     {"--leading", NULL, "wait-ready", "until this node leads and its op-node sequences", false, FIELD(is_leading)},
-    {"--timeout", "SECONDS", "wait-ready bootstrap", "give up after that long (default 60)", false, FIELD(timeout)},
-    {"--block-time", "MS", "doctor bench-disk", "judge the disk by it (default: as op-node says, else 2000)", false,
+    {"--timeout", "SECONDS", "wait-ready, bootstrap", "give up after that long (default 60)", false, FIELD(timeout)},
+    {"--block-time", "MS", "doctor, bench-disk", "judge the disk by it (default: as op-node says, else 2000)", false,
      FIELD(block_time)},
     {"--dir", "DIR", "doctor", "measure the disk of this directory too", true, FIELD(dir)},
 };
@@ -110,7 +116,7 @@ void ctl_print_help(void)
                        options[i].value != NULL ? options[i].value : "");
         printf("  %-20s %s: %s\n", left, options[i].commands, options[i].help);
     }
-    printf("\nWith --json, events prints one event per line. VERSION makes a change of the membership\n"
+    printf("\nWith --json, events and node logs print one object per line. VERSION makes a change of the membership\n"
            "conditional: it is refused when the configuration has another version (see members). Without\n"
            "it, or with 0, it is not checked. What may interrupt sequencing says so and asks first.\n\n"
            "Exit codes: 0 done, 1 refused, 2 wrong usage or not wanted, 3 not reachable, 4 wait-ready was\n"
@@ -206,7 +212,7 @@ static int parse_command(char **words, unsigned count, struct ctl_request *ret)
         const unsigned skip = c->sub != NULL ? 2 : 1;
         if (strcmp(c->name, words[0]) != 0)
             continue;
-        usage = c->sub != NULL ? "start|stop|restart" : c->args;
+        usage = c->sub != NULL ? "start|stop|restart|logs" : c->args;
         if (c->sub != NULL && (count < 2 || strcmp(c->sub, words[1]) != 0))
             continue;
         if (count - skip >= c->args_min && count - skip <= c->args_max)
@@ -231,19 +237,22 @@ static void set_option(struct ctl_request *req, const struct option *o, const ch
         memcpy(field, &yes, sizeof yes);
 }
 
-/* --name, --name VALUE or --name=VALUE at argv[*i]. Returns its row, or OPTION_COUNT if it is none of them;
- * *ret_code tells of a bad value. */
+/* --name, --name VALUE or --name=VALUE (-n VALUE, -nVALUE) at argv[*i]. Returns its row, or OPTION_COUNT if it is none
+ * of them; *ret_code tells of a bad value. */
 static size_t take_option(char **argv, int argc, int *i, struct ctl_request *req, int *ret_code)
 {
     for (size_t n = 0; n < OPTION_COUNT; n++) {
         const struct option *o = &options[n];
         const size_t len = strlen(o->name);
+        const bool is_short = o->name[1] != '-';
         const char *value = NULL;
-        if (strncmp(argv[*i], o->name, len) != 0 ||
-            (argv[*i][len] != '\0' && (o->value == NULL || argv[*i][len] != '=')))
+        if (strncmp(argv[*i], o->name, len) != 0)
             continue;
-        if (argv[*i][len] == '=')
-            value = argv[*i] + len + 1;
+        const char *rest = argv[*i] + len;
+        if (*rest != '\0' && (o->value == NULL || (*rest != '=' && !is_short)))
+            continue;
+        if (*rest != '\0')
+            value = rest + (*rest == '=');
         else if (o->value != NULL && *i + 1 < argc)
             value = argv[++*i];
         if (o->value != NULL && (value == NULL || *value == '\0' || (!o->is_path && !is_number(value)))) {
@@ -257,11 +266,15 @@ static size_t take_option(char **argv, int argc, int *i, struct ctl_request *req
     return OPTION_COUNT;
 }
 
-static bool has_word(const char *list, const char *word)
+/* Whether a list "a, b c" has this command, with its second word if it has one. */
+static bool has_command(const char *list, const struct ctl_request *req)
 {
-    const size_t len = strlen(word);
-    for (const char *at = list; (at = strstr(at, word)) != NULL; at += len)
-        if ((at == list || at[-1] == ' ') && (at[len] == '\0' || at[len] == ' '))
+    char name[64];
+    (void)snprintf(name, sizeof name, "%s%s%s", req->command, req->sub != NULL ? " " : "",
+                   req->sub != NULL ? req->sub : "");
+    const size_t len = strlen(name);
+    for (const char *at = list; (at = strstr(at, name)) != NULL; at += len)
+        if ((at == list || (at > list + 1 && at[-2] == ',')) && (at[len] == '\0' || at[len] == ','))
             return true;
     return false;
 }
@@ -270,7 +283,7 @@ static bool has_word(const char *list, const char *word)
 static int check_options(struct ctl_request *ret, unsigned long given)
 {
     for (size_t n = 0; n < OPTION_COUNT; n++) {
-        if ((given >> n & 1) == 0 || has_word(options[n].commands, ret->command))
+        if ((given >> n & 1) == 0 || has_command(options[n].commands, ret))
             continue;
         (void)snprintf(ret->error, sizeof ret->error, "%s belongs to: %s", options[n].name, options[n].commands);
         return CTL_USAGE;
@@ -318,7 +331,7 @@ int ctl_parse(int argc, char **argv, const char *rpc_default, struct ctl_request
             if (code != CTL_OK)
                 return code;
             given |= 1UL << option;
-        } else if (strncmp(argv[i], "--", 2) == 0 || count == CTL_WORDS_MAX) {
+        } else if ((argv[i][0] == '-' && argv[i][1] != '\0') || count == CTL_WORDS_MAX) {
             (void)snprintf(ret->error, sizeof ret->error, "unexpected argument '%.64s' (see conductorctl --help)",
                            argv[i]);
             return CTL_USAGE;

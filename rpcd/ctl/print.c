@@ -68,6 +68,23 @@ static void print_json(const cJSON *value, bool is_compact)
     free(json);
 }
 
+void ctl_print_json_line(const cJSON *value)
+{
+    char *json = value != NULL ? cJSON_PrintUnformatted(value) : NULL;
+    for (const char *at = json != NULL ? json : "out of memory"; *at != '\0'; at++) {
+        const unsigned char *c = (const unsigned char *)at;
+        /* What cJSON does not escape and a terminal may obey: U+0080 to U+009F. They are in strings only. */
+        if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f) {
+            printf("\\u%04x", c[1]);
+            at++;
+        } else {
+            (void)putchar(c[0]);
+        }
+    }
+    printf("\n");
+    free(json);
+}
+
 void ctl_print(const struct ctl_request *req, const cJSON *result)
 {
     if (!req->is_json && strcmp(req->command, "status") == 0)

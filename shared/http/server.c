@@ -135,7 +135,7 @@ static void on_listener(uv_poll_t *poll, int status, int events)
         }
         if (idle != NULL)
             http_conn_close(idle);
-        if (http_conn_open(s, fd, l->guard != NULL ? l->guard(fd) : NULL) == 0)
+        if (http_conn_open(s, fd, l->guard) == 0)
             start_tick(s);
     }
 }

@@ -84,6 +84,8 @@ uint64_t http_request_first_byte_ns(const struct http_request *req);
 uint64_t http_request_complete_ns(const struct http_request *req);
 /* The client has closed its side (it will not read an answer, as far as anyone can tell). */
 bool http_request_is_gone(const struct http_request *req);
+/* Its listener has a guard, which let it pass. */
+bool http_request_is_guarded(const struct http_request *req);
 /* A place for the handler's own pointer. */
 void http_request_set_data(struct http_request *req, void *data);
 void *http_request_data(const struct http_request *req);

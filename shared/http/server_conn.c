@@ -324,7 +324,7 @@ void http_conn_check_deadline(struct http_conn *c, uint64_t now)
         reject(c, 408, "the request took too long to arrive");
 }
 
-int http_conn_open(struct http_server *s, int fd, const char *refusal)
+int http_conn_open(struct http_server *s, int fd, http_guard_fn guard)
 {
     int domain = 0;
     socklen_t len = sizeof domain;
@@ -332,6 +332,8 @@ int http_conn_open(struct http_server *s, int fd, const char *refusal)
     struct http_conn *c = calloc(1, sizeof *c);
     if (c == NULL)
         goto fail;
+    c->is_guarded = guard != NULL;
+    c->refusal = guard != NULL ? guard(fd) : NULL;
     if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX) {
         (void)uv_pipe_init(s->loop, &c->uv.pipe, 0);
         rc = uv_pipe_open(&c->uv.pipe, fd);
@@ -343,7 +345,6 @@ int http_conn_open(struct http_server *s, int fd, const char *refusal)
     }
     c->uv.handle.data = c;
     c->server = s;
-    c->refusal = refusal;
     s->conn_count++;
     c->next = s->conns;
     if (c->next != NULL)

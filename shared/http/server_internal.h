@@ -76,6 +76,7 @@ struct http_conn {
     bool is_eof;
     bool has_trailer;
     const char *refusal; /* by the listener's guard; NULL: served */
+    bool is_guarded;     /* the listener has one */
     int reject_status;   /* set by a parser callback: answer this and close */
     char reject_text[96];
     uint64_t framing_bytes; /* of a chunked body */
@@ -122,8 +123,8 @@ void http_server_resume_accepting(struct http_server *s);
 void http_server_maybe_free(struct http_server *s);
 
 /* server_conn.c */
-/* Takes an accepted, non-blocking socket; `refusal` as of a guard. Returns 0 or -errno. */
-int http_conn_open(struct http_server *s, int fd, const char *refusal);
+/* Takes an accepted, non-blocking socket; its listener's `guard` (NULL: none) judges it. Returns 0 or -errno. */
+int http_conn_open(struct http_server *s, int fd, http_guard_fn guard);
 void http_conn_close(struct http_conn *c);
 /* Closes or rejects a connection whose deadline has passed. */
 void http_conn_check_deadline(struct http_conn *c, uint64_t now_ms);

@@ -182,6 +182,11 @@ bool http_request_is_gone(const struct http_request *req)
     return req->is_gone;
 }
 
+bool http_request_is_guarded(const struct http_request *req)
+{
+    return req->conn != NULL && req->conn->is_guarded;
+}
+
 void http_request_set_data(struct http_request *req, void *data)
 {
     req->data = data;

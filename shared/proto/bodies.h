@@ -180,6 +180,7 @@ enum health_reason {
     HEALTH_BOOST_UNREACHABLE,
     HEALTH_BOOST_PARTIAL,
     HEALTH_BOOST_UNHEALTHY,
+    HEALTH_EL_GONE, /* the execution client answered, and nothing is there any more */
     HEALTH_REASON_COUNT
 };
 
@@ -292,6 +293,35 @@ struct msg_note {
     char request[SERVER_ID_SIZE]; /* the method */
     char params[TEXT_SIZE];       /* JSON, cut */
     char text[TEXT_SIZE];         /* of a refusal */
+};
+
+/* Asks for what op-node said (node_log.h reads the answer's frame). */
+struct msg_node_log {
+    uint64_t after;            /* the oldest lines after this sequence; 0: from the oldest that is kept */
+    uint32_t is_newest;        /* the newest ones instead, whatever `after` says */
+    uint32_t line_limit;       /* at most so many */
+    uint64_t deadline_mono_ns; /* afterwards nobody waits for the answer */
+};
+
+enum node_log_kind {
+    NODE_LOG_LINE,    /* op-node's output */
+    NODE_LOG_STARTED, /* ours: a process was started, or could not be */
+    NODE_LOG_ENDED,   /* ours: it ended, and how */
+    NODE_LOG_KIND_COUNT
+};
+
+/* Room for the longest line, and for a screenful of ordinary ones. */
+#define NODE_LOG_FRAME_BYTES 15360
+
+struct msg_node_log_result {
+    int32_t rc;              /* 0; OC_EUNKNOWN: op-node is not managed; -ENOMEM: nothing is kept */
+    uint32_t line_count;     /* in the frame */
+    uint64_t instance;       /* another one after a restart of op-conductor, which counts anew */
+    uint64_t first_sequence; /* of the frame's first line; the others follow without a gap */
+    uint64_t next_sequence;  /* of the line that op-node will say next */
+    uint32_t frame_bytes;
+    uint32_t reserved;
+    uint8_t frame[NODE_LOG_FRAME_BYTES];
 };
 
 /* ---- rpcd <-> consensus ---- */

@@ -107,6 +107,79 @@ def asking(lead):
     run(lead, "override", "false")
 
 
+# ---- op-node's output ----
+
+
+class Follower:
+    """conductorctl node logs --follow, without a terminal."""
+
+    def __init__(self, node):
+        self.process = subprocess.Popen([str(node.cluster.bin_dir / "conductorctl"), "--rpc", str(node.admin), "--json", "node",
+                                         "logs", "-f", "-n", "1"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        os.set_blocking(self.process.stdout.fileno(), False)
+        self.text = ""
+
+    def lines(self):
+        """All that came so far, parsed."""
+        self.text += (self.process.stdout.read() or b"").decode()
+        return [json.loads(line) for line in self.text[:self.text.rfind("\n") + 1].splitlines()]
+
+    def wait_for(self, kind, text):
+        cl.wait_for(lambda: any(entry["kind"] == kind and text in entry["text"] for entry in self.lines()), 10, f"{kind}: {text}")
+
+    def end(self):
+        """By Ctrl-C: the exit code."""
+        self.process.send_signal(signal.SIGINT)
+        code = self.process.wait(10)
+        self.process.stdout.close()
+        return code
+
+
+def op_nodes_output(c):
+    """Its lines appear and are followed, those of a process that was killed are kept, and not everybody may read them."""
+    lead, node = c.nodes[0], c.nodes[2]
+    pid = node.child_pid("op-node")
+    text = run(node, "node", "logs")
+    assert f"op-node process {pid} started" in text and "op-node-sim: rpc http://" in text, text
+    assert len(run(node, "node", "logs", "-n", "2").splitlines()) == 2
+    t = Terminal(lead, "node", "logs", "-f")
+    follower = Follower(node)
+    follower.wait_for("line", "")  # it is there before it ends
+    node.kill_child("op-node")
+    follower.wait_for("ended", f"process {pid}: ended by signal 9 (Killed)")
+    cl.wait_for(lambda: node.child_pid("op-node") not in (0, pid), 10, "op-node to be restarted")
+    follower.wait_for("started", f"process {node.child_pid('op-node')} started")
+    node.kill_child("rpcd")  # the follower finds its way back
+    newest = json.loads(run(node, "--json", "node", "logs", "-n", "1"))["sequence"]
+    cl.wait_for(lambda: follower.lines()[-1]["sequence"] > newest, 10, "a line after rpcd's restart")
+    sequences = [entry["sequence"] for entry in follower.lines()]
+    assert sequences == list(range(sequences[0], sequences[0] + len(sequences))), sequences
+    assert follower.end() == 0
+    # The dead one's last words are above its end.
+    kept = [json.loads(line) for line in run(node, "--json", "node", "logs", "-n", "4096").splitlines()]
+    ends = [i for i, entry in enumerate(kept) if entry["kind"] == "ended"]
+    assert len(ends) == 1 and kept[ends[0] - 1]["kind"] == "line", kept
+    t.read_until("Inserted new L2 unsafe block")
+    t.process.send_signal(signal.SIGINT)
+    assert t.end() == 0
+    assert "admin socket only" in run(node, "node", "logs", rpc=url(node), code=1)
+
+
+def no_op_node_of_ours(c):
+    """A conductor beside an op-node that it did not start says where that one's log is."""
+    admin, lead = c.dir / "alone.sock", c.nodes[0]
+    command = lead.command(extra=[f"--rpc.admin-socket={admin}", "--rpc.port=0", "--consensus.port=0",
+                                  f"--raft.storage.dir={c.dir / 'alone'}"])
+    with subprocess.Popen(command[:command.index("--")], stdout=subprocess.DEVNULL) as process:
+        try:
+            cl.wait_for(admin.exists, 10, "the admin socket")
+            text = run(lead, "node", "logs", rpc=str(admin), code=1)
+            assert "not managed by this conductor" in text and "journalctl" in text, text
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
 # ---- forming ----
 
 
@@ -350,7 +423,7 @@ def started_nodes(bin_dir):
 def every_verb(bin_dir):
     with started_nodes(bin_dir) as c:
         for step in (forming, waiting, looking, judging, lambda c: watching(c.nodes[0]), lambda c: asking(c.nodes[0]),
-                     guarding, another_process_keeps_off, changing, storing):
+                     op_nodes_output, no_op_node_of_ours, guarding, another_process_keeps_off, changing, storing):
             begin = time.monotonic()
             step(c)
             print(f"{step.__name__}: {time.monotonic() - begin:.1f} s", flush=True)

@@ -101,6 +101,35 @@ static void test_a_wrong_clock(void **state)
     fake_expect_none(f, MSG_CLOCK);
 }
 
+/* The record goes along with what wakes consensus anyway, if it is due soon; else when it is due. */
+static void test_a_record_saves_a_wake_up(void **state)
+{
+    static const struct {
+        unsigned after_ms;
+        bool wakes;
+        unsigned records;
+    } turns[] = {
+        {199, false, 0}, {1, false, 1}, {59, true, 0}, {1, false, 0}, {139, false, 0}, {1, false, 1},
+        {60, true, 1},   {60, true, 1}, {59, true, 0}, {1, true, 1},  {200, true, 1},  {199, false, 0},
+    };
+
+    (void)state;
+    fake_workers_up(f);
+    fake_run_ms(f, 1000);
+    for (unsigned before = f->records; f->records == before;) /* up to a turn in which one is sent */
+        fake_run_ms(f, 1);
+    for (size_t i = 0; i < sizeof turns / sizeof turns[0]; i++) {
+        unsigned before = f->records;
+
+        f->now_ns += turns[i].after_ms * UINT64_C(1000000);
+        if (turns[i].wakes)
+            conductor_consensus_wakes(f->c);
+        (void)conductor_tick(f->c, f->now_ns);
+        print_message("  turn %zu\n", i);
+        assert_int_equal(f->records - before, turns[i].records);
+    }
+}
+
 /* A supervisor that was stopped for long reads what its workers said meanwhile before it calls anything late. */
 static void test_a_stand_still_makes_nothing_late(void **state)
 {
@@ -471,6 +500,7 @@ int main(void)
         T(test_beside_a_live_sequencer),
         T(test_unhealthy_leader_hands_over),
         T(test_a_hanging_op_node_is_not_waited_for),
+        T(test_a_record_saves_a_wake_up),
         T(test_healthd_restarts_during_a_takeover),
         T(test_healthd_restarts_under_a_sequencing_leader),
         T(test_consensus_restarts_under_a_sequencing_leader),

@@ -110,6 +110,30 @@ static void flood(void)
     }
 }
 
+/* Three requests for op-node's log; nobody waits for the answers of the first two. */
+static void ask_for_log(struct fake *f)
+{
+    const uint64_t deadlines_ns[] = {0, clock_mono_ns() - 1, clock_mono_ns() + UINT64_C(60000000000)};
+
+    for (uint64_t i = 0; i < 3; i++) {
+        const struct msg_node_log ask = {.line_limit = 10, .deadline_mono_ns = deadlines_ns[i]};
+
+        if (chan_send(f->worker.sup, MSG_NODE_LOG, i + 1, &ask, -1) < 0)
+            abort();
+    }
+}
+
+static void take_log(const struct fake *f, const struct chan_msg *msg)
+{
+    struct msg_node_log_result result;
+    char word[64];
+
+    memcpy(&result, msg->body, sizeof result);
+    (void)snprintf(word, sizeof word, "log_%u_%d_%s", (unsigned)msg->request_id, result.rc,
+                   result.instance != 0 ? "kept" : "none");
+    note(f, word);
+}
+
 static void after_ready(struct fake *f)
 {
     note(f, "ready");
@@ -123,6 +147,8 @@ static void after_ready(struct fake *f)
         flood();
         note(f, "flooded");
     }
+    if (behaves(f, "ask"))
+        ask_for_log(f);
 }
 
 static int on_message(void *ctx, struct chan_msg *msg)
@@ -160,6 +186,9 @@ static int on_message(void *ctx, struct chan_msg *msg)
         note(f, word);
         break;
     }
+    case MSG_NODE_LOG_RESULT:
+        take_log(f, msg);
+        break;
     case MSG_LISTENER:
         note(f, "listener");
         break;

@@ -20,7 +20,7 @@ static void say(const char *text, char *ret, size_t size)
     struct logpipe pipe;
 
     assert_non_null(out);
-    assert_int_equal(logpipe_open(&pipe, out, &style, &fd), 0);
+    assert_int_equal(logpipe_open(&pipe, out, &style, NULL, &fd), 0);
     assert_int_equal(fd_write_all(fd, text, strlen(text)), 0);
     fd_close(&fd);
     logpipe_close(&pipe);

@@ -129,7 +129,7 @@ static void lines_are_split_and_prefixed(void **state)
 
     (void)state;
     open_sink(&s, 4096);
-    assert_int_equal(logpipe_open(&p, s.out, &node_text, &fd), 0);
+    assert_int_equal(logpipe_open(&p, s.out, &node_text, NULL, &fd), 0);
     assert_int_equal(write(fd, "one\ntw", 6), 6);
     assert_true(logpipe_read(&p, 1 << 20));
     assert_int_equal(write(fd, "o\n\nthree", 8), 8);
@@ -160,7 +160,7 @@ static void a_long_line_comes_in_pieces(void **state)
 
     (void)state;
     open_sink(&s, sizeof got);
-    assert_int_equal(logpipe_open(&p, s.out, &as_it_is, &fd), 0);
+    assert_int_equal(logpipe_open(&p, s.out, &as_it_is, NULL, &fd), 0);
     memset(text, 'x', sizeof text - 1);
     text[sizeof text - 1] = '\n';
     assert_int_equal(write(fd, text, sizeof text), sizeof text);
@@ -189,7 +189,7 @@ static void a_flood_is_always_read(void **state)
 
     (void)state;
     open_sink(&s, 4096); /* full at once, and never flushed */
-    assert_int_equal(logpipe_open(&p, s.out, &as_it_is, &fd), 0);
+    assert_int_equal(logpipe_open(&p, s.out, &as_it_is, NULL, &fd), 0);
     memset(line, 'z', sizeof line);
     line[sizeof line - 1] = '\n';
     /* The pipe would block the writer long before, were it not read. */

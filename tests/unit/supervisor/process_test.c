@@ -1,6 +1,7 @@
 /* The whole supervisor with workers and an op-node that misbehave: restart, watchdog, ordered stop, and
  * nothing left running. */
 #include "rig.h"
+#include "shared/base/err.h"
 #include "testing.h"
 
 #include <fcntl.h>
@@ -196,6 +197,31 @@ static void an_op_node_that_dies_is_restarted(void **state)
     stop(r, RIG_WAIT_MS);
 }
 
+/* Answered at once, unless nobody waits for it any more. */
+static void op_nodes_log_is_asked_for(void **state)
+{
+    struct rig *r = *state;
+
+    rig_set_behaviour(r, "rpcd", "ask");
+    rig_start(r, GOOD_NODE, NULL, -1);
+    rig_wait_for(r, "journal", "rpcd log_3_0_kept 1");
+    assert_null(strstr(rig_read(r, "journal"), "log_1_"));
+    assert_null(strstr(rig_read(r, "journal"), "log_2_"));
+    stop(r, RIG_WAIT_MS);
+}
+
+static void without_an_op_node_of_ours_there_is_no_log(void **state)
+{
+    struct rig *r = *state;
+    char want[64];
+
+    (void)snprintf(want, sizeof want, "rpcd log_3_%d_none 1", OC_EUNKNOWN);
+    rig_set_behaviour(r, "rpcd", "ask");
+    rig_start(r, NULL, NULL, -1);
+    rig_wait_for(r, "journal", want);
+    stop(r, RIG_WAIT_MS);
+}
+
 static void a_stubborn_op_node_and_its_helpers_are_killed(void **state)
 {
     struct rig *r = *state;
@@ -287,6 +313,8 @@ int main(void)
         T(another_build_stops_everything),
         T(a_worker_that_never_starts_is_given_up_on),
         T(an_op_node_that_dies_is_restarted),
+        T(op_nodes_log_is_asked_for),
+        T(without_an_op_node_of_ours_there_is_no_log),
         T(a_stubborn_op_node_and_its_helpers_are_killed),
         T(a_second_signal_hastens),
         T(a_worker_that_ignores_drain_is_killed),
