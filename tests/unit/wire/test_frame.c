@@ -1,5 +1,5 @@
 /* The frame codec: round trips, truncation, every bit flip, hostile lengths, random bytes. */
-#include "consensus/frame.h"
+#include "frame_examples.h"
 #include "shared/base/crc32c.h"
 #include "shared/base/err.h"
 
@@ -7,17 +7,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
-
-#define BYTES_MAX (2u << 20)
-
-struct bytes {
-    size_t len;
-    uint8_t data[BYTES_MAX];
-};
 
 static struct bytes wire; /* static: large */
 
@@ -31,285 +23,16 @@ static uint32_t next_random(void)
     return (uint32_t)(random_state >> 16);
 }
 
-static void add(struct bytes *b, const struct frame_out *out)
-{
-    assert_true(b->len + FRAME_HEADER_BYTES + out->payload_len <= sizeof b->data);
-    memcpy(b->data + b->len, out->header, FRAME_HEADER_BYTES);
-    b->len += FRAME_HEADER_BYTES;
-    if (out->payload_len)
-        memcpy(b->data + b->len, out->payload, out->payload_len);
-    b->len += out->payload_len;
-}
-
-/* Feeds all bytes in pieces of at most `step`; stops at the first frame or error. *ret_used is how many
- * bytes that took. */
-static int feed(struct frame_receiver *r, const uint8_t *data, size_t len, size_t step, struct frame *ret,
-                size_t *ret_used)
-{
-    size_t used = 0;
-    int rc = 0;
-    while (rc == 0 && used < len) {
-        size_t room, n = len - used;
-        uint8_t *dst = frame_receiver_buffer(r, &room);
-        assert_true(room > 0);
-        n = n < room ? n : room;
-        n = n < step ? n : step;
-        memcpy(dst, data + used, n);
-        used += n;
-        rc = frame_receiver_advance(r, n, ret);
-    }
-    if (ret_used)
-        *ret_used = used;
-    return rc;
-}
-
-static int decode_one(const struct bytes *b, size_t step, struct frame *ret)
-{
-    struct frame_receiver *r = frame_receiver_new();
-    size_t used;
-    assert_non_null(r);
-    memset(ret, 0, sizeof *ret);
-    int rc = feed(r, b->data, b->len, step, ret, &used);
-    if (rc == 1)
-        assert_int_equal(used, b->len);
-    frame_receiver_free(r);
-    return rc;
-}
-
-/* ---- examples of every kind ---- */
-
-static struct entry *make_entry(size_t len)
-{
-    struct entry *e = entry_new(ENTRY_COMMAND, 7, len);
-    assert_non_null(e);
-    for (size_t i = 0; i < len; i++)
-        entry_payload(e)[i] = (uint8_t)(i * 31 + 7);
-    return e;
-}
-
-/* A small part, then the rest of len bytes. */
-static struct snapshot *make_snapshot(size_t len)
-{
-    struct snapshot *s = snapshot_new();
-    assert_non_null(s);
-    for (size_t done = 0, n; done < len; done += n) {
-        n = done == 0 ? 30 : len - done;
-        struct entry *part = make_entry(n);
-        entry_payload(part)[0] = (uint8_t)s->part_count;
-        assert_int_equal(snapshot_add_part(s, part), 0);
-        entry_unref(part);
-    }
-    s->index = 90;
-    s->term = 6;
-    s->membership.index = 44;
-    s->membership.count = 2;
-    s->membership.members[0] = (struct member){.id = 11, .role = MEMBER_VOTER, .address = "seq-0@10.0.0.1:50050"};
-    s->membership.members[1] = (struct member){.id = 12, .role = MEMBER_STANDBY, .address = "seq-1@[::1]:50050"};
-    return s;
-}
-
-static struct frame_hello make_hello(void)
-{
-    struct frame_hello h = {.purpose = PURPOSE_LOG,
-                            .election_timeout_ms = 300,
-                            .process_nonce = 0x123456789abcdef0,
-                            .membership_index = 77,
-                            .proposal_level = 3,
-                            .storage_uuid = {1, 2, 3},
-                            .cluster_id = {9, 8, 7},
-                            .name = "seq-0",
-                            .address = "host.example:50050",
-                            .version = "v1.2.3"};
-    h.raft_id = identity_raft_id(h.name, h.storage_uuid);
-    return h;
-}
-
-static const struct frame_record RECORD = {.valid = true,
-                                           .age_ms = 17,
-                                           .record = {.reason = READY_LAGGING,
-                                                      .paused = 1,
-                                                      .sequencing = 0,
-                                                      .health_unknown = 1,
-                                                      .unsafe_head = {.number = 1234567, .hash = {0xaa, 0xbb}},
-                                                      .wall_ms = 1700000000123}};
-
-enum example {
-    EX_REQUEST_VOTE,
-    EX_VOTE_RESULT,
-    EX_HEARTBEAT,
-    EX_APPEND,
-    EX_APPEND_EMPTY,
-    EX_APPEND_RESULT,
-    EX_TIMEOUT_NOW,
-    EX_SNAPSHOT,
-    EX_SNAPSHOT_EMPTY,
-    EX_HELLO,
-    EX_REFUSE,
-    EX_RECORD,
-    EX_PROGRESS,
-    EX_COUNT
-};
-
-static struct wire_msg make_msg(enum example which)
-{
-    struct wire_msg m = {.term = 7, .version = 1};
-    switch (which) {
-    case EX_REQUEST_VOTE:
-        m.kind = WIRE_REQUEST_VOTE;
-        m.request_vote.candidate_id = UINT64_MAX - 3;
-        m.request_vote.last_log_index = 100;
-        m.request_vote.last_log_term = 6;
-        m.request_vote.pre_vote = 1;
-        break;
-    case EX_VOTE_RESULT:
-        m.kind = WIRE_VOTE_RESULT;
-        m.vote_result.granted = 1;
-        m.vote_result.features = 0xdeadbeef;
-        m.vote_result.capacity = 4711;
-        break;
-    case EX_APPEND_RESULT:
-        m.kind = WIRE_APPEND_RESULT;
-        m.append_result.rejected = 5;
-        m.append_result.last_log_index = 99;
-        m.append_result.features = 3;
-        m.append_result.capacity = 9;
-        break;
-    case EX_TIMEOUT_NOW:
-        m.kind = WIRE_TIMEOUT_NOW;
-        m.timeout_now.last_log_index = 10;
-        m.timeout_now.last_log_term = 7;
-        m.timeout_now.asked = 1;
-        break;
-    case EX_SNAPSHOT:
-    case EX_SNAPSHOT_EMPTY:
-        m.kind = WIRE_INSTALL_SNAPSHOT;
-        m.install.snapshot = make_snapshot(which == EX_SNAPSHOT ? 2 * FRAME_CHUNK_BYTES + 100 : 0);
-        m.install.conf_index = 44;
-        break;
-    default:
-        m.kind = WIRE_APPEND;
-        m.append.prev_log_index = 100;
-        m.append.prev_log_term = 6;
-        m.append.leader_commit = 98;
-        m.append.entry = which == EX_APPEND ? make_entry(300) : which == EX_APPEND_EMPTY ? make_entry(0) : NULL;
-        break;
-    }
-    return m;
-}
-
-static void encode(enum example which, struct bytes *b)
-{
-    static struct frame_out out;
-    b->len = 0;
-    if (which < EX_HELLO) {
-        struct wire_msg m = make_msg(which);
-        bool has_entry = m.kind == WIRE_APPEND && m.append.entry;
-        assert_int_equal(frame_put_msg(&out, &m), 0);
-        add(b, &out);
-        if (m.kind == WIRE_INSTALL_SNAPSHOT) {
-            struct frame_cursor at = {.part = 0};
-            while (at.part < m.install.snapshot->part_count) {
-                frame_put_chunk(&out, m.install.snapshot, &at);
-                add(b, &out);
-            }
-            snapshot_unref(m.install.snapshot);
-        }
-        if (has_entry)
-            entry_unref(m.append.entry);
-        return;
-    }
-    const struct frame_hello hello = make_hello();
-    if (which == EX_HELLO)
-        frame_put_hello(&out, &hello);
-    else if (which == EX_REFUSE)
-        frame_put_refuse(&out, "because");
-    else if (which == EX_RECORD)
-        frame_put_record(&out, &RECORD);
-    else
-        frame_put_progress(&out);
-    add(b, &out);
-}
-
-static void check_same(enum example which, struct frame *f)
-{
-    struct wire_msg want;
-    const struct frame_hello hello = make_hello();
-    if (which >= EX_HELLO) {
-        static const unsigned kinds[] = {FRAME_HELLO, FRAME_REFUSE, FRAME_RECORD, FRAME_PROGRESS};
-        assert_int_equal(f->kind, kinds[which - EX_HELLO]);
-        if (which == EX_HELLO)
-            assert_memory_equal(&f->hello, &hello, sizeof hello);
-        if (which == EX_REFUSE)
-            assert_string_equal(f->text, "because");
-        if (which == EX_RECORD) {
-            assert_true(f->record.valid);
-            assert_int_equal(f->record.age_ms, RECORD.age_ms);
-            assert_memory_equal(&f->record.record, &RECORD.record, sizeof RECORD.record);
-        }
-        return;
-    }
-    want = make_msg(which);
-    assert_int_equal(f->kind, want.kind);
-    assert_int_equal(f->msg.term, want.term);
-    assert_int_equal(f->msg.version, want.version);
-    switch (want.kind) {
-    case WIRE_REQUEST_VOTE:
-        assert_memory_equal(&f->msg.request_vote, &want.request_vote, sizeof want.request_vote);
-        break;
-    case WIRE_VOTE_RESULT:
-        assert_memory_equal(&f->msg.vote_result, &want.vote_result, sizeof want.vote_result);
-        break;
-    case WIRE_APPEND_RESULT:
-        assert_memory_equal(&f->msg.append_result, &want.append_result, sizeof want.append_result);
-        break;
-    case WIRE_TIMEOUT_NOW:
-        assert_memory_equal(&f->msg.timeout_now, &want.timeout_now, sizeof want.timeout_now);
-        break;
-    case WIRE_APPEND:
-        assert_int_equal(f->msg.append.prev_log_index, 100);
-        assert_int_equal(f->msg.append.prev_log_term, 6);
-        assert_int_equal(f->msg.append.leader_commit, 98);
-        assert_int_equal(f->msg.append.entry != NULL, want.append.entry != NULL);
-        if (want.append.entry) {
-            assert_int_equal(entry_type(f->msg.append.entry), ENTRY_COMMAND);
-            assert_int_equal(entry_term(f->msg.append.entry), 7);
-            assert_int_equal(entry_len(f->msg.append.entry), entry_len(want.append.entry));
-            assert_memory_equal(entry_payload(f->msg.append.entry), entry_payload(want.append.entry),
-                                entry_len(want.append.entry));
-            entry_unref(want.append.entry);
-        }
-        break;
-    case WIRE_INSTALL_SNAPSHOT: {
-        struct snapshot *got = f->msg.install.snapshot, *sent = want.install.snapshot;
-        assert_int_equal(f->msg.install.conf_index, 44);
-        assert_int_equal(got->index, sent->index);
-        assert_int_equal(got->term, sent->term);
-        assert_memory_equal(&got->membership, &sent->membership, sizeof sent->membership);
-        assert_int_equal(got->data_len, sent->data_len);
-        assert_int_equal(got->part_count, sent->part_count);
-        for (unsigned i = 0; i < sent->part_count; i++) {
-            assert_int_equal(entry_len(got->parts[i]), entry_len(sent->parts[i]));
-            assert_int_equal(entry_crc(got->parts[i]), entry_crc(sent->parts[i]));
-            assert_memory_equal(entry_payload(got->parts[i]), entry_payload(sent->parts[i]), entry_len(sent->parts[i]));
-        }
-        snapshot_unref(sent);
-        break;
-    }
-    }
-}
-
-/* ---- tests ---- */
-
 static void test_round_trips_in_any_pieces(void **state)
 {
     static const size_t steps[] = {1, 7, 71, 72, 73, 4096, SIZE_MAX};
     (void)state;
     for (int which = 0; which < EX_COUNT; which++) {
-        encode((enum example)which, &wire);
+        frame_encode((enum example)which, &wire);
         for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
             struct frame f;
-            assert_int_equal(decode_one(&wire, steps[i], &f), 1);
-            check_same((enum example)which, &f);
+            assert_int_equal(frame_decode_one(&wire, steps[i], &f), 1);
+            frame_check_same((enum example)which, &f);
             frame_clear(&f);
         }
     }
@@ -323,7 +46,7 @@ static void test_many_frames_on_one_stream(void **state)
     (void)state;
     all.len = 0;
     for (int which = 0; which < EX_COUNT; which++) {
-        encode((enum example)which, &wire);
+        frame_encode((enum example)which, &wire);
         assert_true(all.len + wire.len <= sizeof all.data);
         memcpy(all.data + all.len, wire.data, wire.len);
         all.len += wire.len;
@@ -331,8 +54,8 @@ static void test_many_frames_on_one_stream(void **state)
     for (int which = 0; which < EX_COUNT; which++) {
         struct frame f = {.kind = 0};
         size_t used;
-        assert_int_equal(feed(r, all.data + at, all.len - at, 1000, &f, &used), 1);
-        check_same((enum example)which, &f);
+        assert_int_equal(frame_feed(r, all.data + at, all.len - at, 1000, &f, &used), 1);
+        frame_check_same((enum example)which, &f);
         frame_clear(&f);
         at += used;
     }
@@ -344,12 +67,12 @@ static void test_every_truncation_waits(void **state)
 {
     (void)state;
     for (int which = 0; which < EX_COUNT; which++) {
-        encode((enum example)which, &wire);
+        frame_encode((enum example)which, &wire);
         size_t full = wire.len, step = full > 4096 ? 997 : 1;
         for (size_t len = 0; len < full; len += step) {
             struct frame f;
             wire.len = len;
-            assert_int_equal(decode_one(&wire, SIZE_MAX, &f), 0);
+            assert_int_equal(frame_decode_one(&wire, SIZE_MAX, &f), 0);
         }
     }
 }
@@ -360,11 +83,11 @@ static void test_every_bit_flip_is_refused(void **state)
     for (int which = 0; which < EX_COUNT; which++) {
         if (which == EX_SNAPSHOT)
             continue; /* too long for all bits; its parts are like the others */
-        encode((enum example)which, &wire);
+        frame_encode((enum example)which, &wire);
         for (size_t bit = 0; bit < wire.len * 8; bit++) {
             struct frame f;
             wire.data[bit / 8] ^= (uint8_t)(1u << (bit % 8));
-            int rc = decode_one(&wire, SIZE_MAX, &f);
+            int rc = frame_decode_one(&wire, SIZE_MAX, &f);
             if (rc >= 0)
                 fail_msg("example %d, bit %zu: %d", which, bit, rc);
             wire.data[bit / 8] ^= (uint8_t)(1u << (bit % 8));
@@ -425,10 +148,10 @@ static void test_hostile_headers_are_refused(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct frame f;
-        encode((enum example)rows[i].example, &wire);
+        frame_encode((enum example)rows[i].example, &wire);
         wire.data[rows[i].at] = rows[i].value;
         seal(wire.data);
-        int rc = decode_one(&wire, SIZE_MAX, &f);
+        int rc = frame_decode_one(&wire, SIZE_MAX, &f);
         if (rc != rows[i].rc)
             fail_msg("%s: %d instead of %d", rows[i].what, rc, rows[i].rc);
     }
@@ -459,10 +182,10 @@ static void test_hostile_payloads_are_refused(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct frame f;
-        encode((enum example)rows[i].example, &wire);
+        frame_encode((enum example)rows[i].example, &wire);
         wire.data[FRAME_HEADER_BYTES + rows[i].at] = rows[i].value;
         seal_payload(wire.data, wire.len);
-        int rc = decode_one(&wire, SIZE_MAX, &f);
+        int rc = frame_decode_one(&wire, SIZE_MAX, &f);
         if (rc != OC_EPROTO)
             fail_msg("%s: %d", rows[i].what, rc);
     }
@@ -480,10 +203,10 @@ static void test_strings_without_an_end_are_refused(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct frame f;
-        encode((enum example)rows[i].example, &wire);
+        frame_encode((enum example)rows[i].example, &wire);
         memset(wire.data + FRAME_HEADER_BYTES + rows[i].from, 'x', rows[i].len);
         seal_payload(wire.data, wire.len);
-        assert_int_equal(decode_one(&wire, SIZE_MAX, &f), OC_EPROTO);
+        assert_int_equal(frame_decode_one(&wire, SIZE_MAX, &f), OC_EPROTO);
     }
 }
 
@@ -498,19 +221,19 @@ static int decode_with_chunk(const struct snapshot *s, size_t announced, size_t 
     head.data_len = announced;
     wire.len = 0;
     assert_int_equal(frame_put_msg(&out, &m), 0);
-    add(&wire, &out);
+    frame_add(&wire, &out);
     frame_put_chunk(&out, s, &cursor);
     if (at > 0)
         out.header[at] = value;
     seal(out.header);
-    add(&wire, &out);
-    return decode_one(&wire, SIZE_MAX, &f);
+    frame_add(&wire, &out);
+    return frame_decode_one(&wire, SIZE_MAX, &f);
 }
 
 static void test_chunks_must_fit_their_snapshot(void **state)
 {
     static struct frame_out out;
-    struct snapshot *s = make_snapshot(100);
+    struct snapshot *s = frame_make_snapshot(100);
     struct wire_msg m = {.kind = WIRE_INSTALL_SNAPSHOT, .term = 7, .install = {.snapshot = s, .conf_index = 44}};
     struct frame_cursor cursor = {.part = 0};
     struct frame f;
@@ -518,8 +241,8 @@ static void test_chunks_must_fit_their_snapshot(void **state)
     /* a chunk without a beginning */
     wire.len = 0;
     frame_put_chunk(&out, s, &cursor);
-    add(&wire, &out);
-    assert_int_equal(decode_one(&wire, SIZE_MAX, &f), OC_EPROTO);
+    frame_add(&wire, &out);
+    assert_int_equal(frame_decode_one(&wire, SIZE_MAX, &f), OC_EPROTO);
     /* of another snapshot; too late; of another part; of an empty, a too short, a too large part */
     assert_int_equal(decode_with_chunk(s, 100, 24, 91), OC_EPROTO);
     assert_int_equal(decode_with_chunk(s, 100, 32, 10), OC_EPROTO);
@@ -548,7 +271,7 @@ static void test_random_damage(void **state)
         int which = (int)(next_random() % EX_COUNT);
         if (which == EX_SNAPSHOT && round % 50)
             which = EX_SNAPSHOT_EMPTY;
-        encode((enum example)which, &wire);
+        frame_encode((enum example)which, &wire);
         for (unsigned k = next_random() % 4 + 1; k > 0; k--)
             wire.data[next_random() % (wire.len < 600 ? wire.len : 600)] = (uint8_t)next_random();
         if (round % 2 && wire.len > FRAME_HEADER_BYTES)
@@ -558,7 +281,7 @@ static void test_random_damage(void **state)
             wire.data[4] = FRAME_VERSION;
             seal(wire.data);
         }
-        int rc = decode_one(&wire, next_random() % 200 + 1, &f);
+        int rc = frame_decode_one(&wire, next_random() % 200 + 1, &f);
         frames += rc == 1;
         errors += rc < 0;
         if (rc == 1)
@@ -569,7 +292,7 @@ static void test_random_damage(void **state)
         wire.len = next_random() % 2000;
         for (size_t i = 0; i < wire.len; i++)
             wire.data[i] = (uint8_t)next_random();
-        assert_true(decode_one(&wire, next_random() % 200 + 1, &f) <= 0);
+        assert_true(frame_decode_one(&wire, next_random() % 200 + 1, &f) <= 0);
     }
     printf("damaged frames: %u refused, %u still well-formed\n", errors, frames);
     assert_true(errors > 5000 && frames > 0);
