@@ -88,8 +88,8 @@ def node_kill(lead):
     return lead.start
 
 
-def node_hang(lead):
-    pids = [lead.process.pid, *cl.descendants(lead.process.pid)]
+def hang(pids):
+    """Returns what lets them go on."""
     for pid in pids:
         cl.send_signal(pid, signal.SIGSTOP)
 
@@ -100,32 +100,38 @@ def node_hang(lead):
     return heal
 
 
+def node_hang(lead):
+    return hang([lead.process.pid, *cl.descendants(lead.process.pid)])
+
+
 FAULTS = {"planned transfer": transfer, "op-node death": op_node_death, "node kill": node_kill, "node hang": node_hang}
 
 
 def failovers(figures, bin_dir, directory, trials):
     with cl.Cluster(directory, bin_dir=bin_dir, block_time_ms=BLOCK_MS, payload_bytes=100_000) as cluster:
+        cluster.start()
+        cluster.form()
         run_trials(figures, cluster, FAULTS, trials)
 
 
 def partitions(figures, bin_dir, directory, trials):
     """The leader cut off from the other conductors, with a proxy between all of them."""
     with cl.Cluster(directory, bin_dir=bin_dir, block_time_ms=BLOCK_MS, payload_bytes=100_000) as cluster:
-        links = chaos_links.Links(cluster, cl.free_ports(len(cluster.nodes)))
+        links = chaos_links.ProxyLinks(cluster, cl.free_ports(len(cluster.nodes)))
 
         def partition(lead):
             links.set_around(lead.name, blocked=True)
             return links.heal
 
         try:
+            cluster.start()
+            cluster.form()
             run_trials(figures, cluster, {"partition": partition}, trials)
         finally:
             links.close()
 
 
 def run_trials(figures, cluster, faults, trials):
-    cluster.start()
-    cluster.form()
     cluster.wait_sequencer(30)
     seen = {name: ([], []) for name in faults}
     for i in range(trials):

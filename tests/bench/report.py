@@ -119,10 +119,30 @@ def machine():
             "kernel": platform.release(), "load_before": os.getloadavg()[0], "commit": commit.stdout.strip()}
 
 
+def title(about):
+    return (f"{about['cpu']}, {about['cores']} cores, {about['memory_gib']} GiB, Linux {about['kernel']}; load before: "
+            f"{about['load_before']:.2f}; commit {about['commit']}")
+
+
+def render_beside(figures, about, version):
+    """Each figure of ours beside the peer's."""
+    rows = []
+    for name in figures.values:
+        side, _, what = name.partition(": ")
+        other = f"peer: {what}"
+        if side != "ours" or other not in figures.values:
+            continue
+        values = figures.get(name), figures.get(other)
+        spreads = (f"{low:.4g} - {high:.4g}" for low, high in (figures.spread(name), figures.spread(other)))
+        rows.append((what, *(f"{v:.4g}" for v in values), figures.units[name],
+                     f"{values[1] / values[0]:.2f}" if values[0] else "-", *spreads))
+    return title(about) + f"\n\nOurs beside {version}, medians\n\n" + table(
+        ("figure", "ours", "peer", "unit", "peer / ours", "rounds of ours", "rounds of the peer"), rows)
+
+
 def render(figures, about):
     return "\n\n".join([
-        f"{about['cpu']}, {about['cores']} cores, {about['memory_gib']} GiB, Linux {about['kernel']}; load before: "
-        f"{about['load_before']:.2f}; commit {about['commit']}",
+        title(about),
         "Budgets", table(("what", "measured", "budget", "", "spread over rounds or trials"), verdicts(figures)),
         "Floors, ms (p50)", floors_table(figures),
         "Commits, ms (stages: means from consensus' own stamps)", commits_table(figures),
