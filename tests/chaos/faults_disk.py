@@ -117,6 +117,11 @@ def slow(role):
     return inject
 
 
+def filling_bytes(ch):
+    """4 MB a second, at any block time: the processors must be able to follow."""
+    return max(ch.c.payload_bytes, 4000 * min(ch.c.block_time_ms, 1000))
+
+
 def big_blocks(ch, size):
     for n in ch.c.nodes:
         n.node_call("sim_set", {"payload_bytes": size})
@@ -129,7 +134,7 @@ def full(role):
         node = lead_on_disk(ch, role)
         log_at = ch.log_size(node)
         disk_of(ch).fill()
-        big_blocks(ch, 4_000_000)
+        big_blocks(ch, filling_bytes(ch))
         try:
             cl.wait_for(lambda: "No space left" in ch.log_since(node, log_at), 60 + 60 * ch.c.block_time_ms / 1000,
                         f"{node.name} to say that its disk is full")

@@ -1,5 +1,6 @@
 """Faults of processes: workers, op-node, the supervisor, whole nodes; and what an operator does on purpose."""
 import contextlib
+import errno
 import os
 import pathlib
 import resource
@@ -11,6 +12,8 @@ from campaign import Fault, WORKERS, child_of, cl, wall_ms
 
 SERVE_AGAIN_MS = 50
 HUNG_REPLACED_MS = {"consensus": 2500, "healthd": 1500, "rpcd": 1500}
+NO_DESCRIPTOR = "Too many open files"
+STARTED_WITH = 5  # descriptors of a worker: three of a process, channel, configuration
 STATUS_LOOK_MS = 30  # what looking by RPC adds to a measured time
 
 
@@ -38,6 +41,7 @@ def restart_worker(name):
     def inject(ch):
         node = ch.pick("leader")
         old = node.child_pid(name)
+        ch.count_death(node, name)
         node.call("conductor_restartWorker", name)
         return f"{node.name}, {name} again after {ch.wait_child(node, name, old):.0f} ms"
 
@@ -83,10 +87,8 @@ def op_node_hang(ch):
 def ports_free(node):
     for port in (node.rpc_port, node.consensus_port, node.node_port, node.el_port):
         with socket.socket() as s:
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                s.bind(("127.0.0.1", port))
-            except OSError:
+            s.settimeout(2)
+            if s.connect_ex((node.host, port)) != errno.ECONNREFUSED:
                 return False
     return True
 
@@ -200,6 +202,13 @@ def clock_step(role, seconds):
     return inject
 
 
+def replaced_or_not(ch, node, name, pid):
+    if name == "supervisor" or node.child_pid(name) == pid:
+        return "the same process goes on"
+    ch.count_death(node, name)
+    return "replaced"
+
+
 def memory_limit(name):
     """No more address space for a worker: it refuses, or ends and is replaced; the others do not care."""
 
@@ -219,7 +228,57 @@ def memory_limit(name):
                 n.node_call("sim_set", {"payload_bytes": ch.c.payload_bytes})
             with contextlib.suppress(ProcessLookupError):
                 resource.prlimit(pid, resource.RLIMIT_AS, limits)
-        return f"{node.name}, {'replaced' if node.child_pid(name) != pid else 'the same process goes on'}"
+        return f"{node.name}, {replaced_or_not(ch, node, name, pid)}"
+
+    return inject
+
+
+def need_by_supervisor(ch, node):
+    """A worker has to be replaced: channel, memory files, pages."""
+    ch.count_death(node, "healthd")
+    node.kill_child("healthd")
+
+
+def need_by_consensus(ch, node):
+    """A peer comes back, and large blocks want new segments."""
+    other = ch.follower()
+    ch.count_death(other, "consensus")
+    other.kill_child("consensus")
+    for n in ch.c.nodes:
+        n.node_call("sim_set", {"payload_bytes": 4_000_000})
+
+
+def need_by_healthd(ch, node):
+    """Its connections to op-node end, and it wants others."""
+    ch.count_death(node, "op-node")
+    node.kill_child("op-node")
+
+
+def descriptor_limit(name, need):
+    """Not one more descriptor for a process while it needs some: it says so, nothing hangs, and it goes on by itself when
+    the limit is lifted."""
+
+    def inject(ch):
+        node = ch.leader()
+        log_at = ch.log_size(node)
+        pid = node.process.pid if name == "supervisor" else node.child_pid(name)
+        limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        # healthd has nothing else to give back than connections, which it would get again.
+        used = STARTED_WITH if name == "healthd" else max(int(fd) for fd in os.listdir(f"/proc/{pid}/fd")) + 1
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (used, limits[1]))
+        try:
+            need(ch, node)
+            cl.wait_for(lambda: NO_DESCRIPTOR in ch.log_since(node, log_at), 20 + 20 * ch.c.block_time_ms / 1000,
+                        f"{node.name} to say that {name} has no descriptor left")
+            time.sleep(2)
+        finally:
+            for n in ch.c.nodes:
+                with contextlib.suppress(OSError, cl.RpcError):
+                    n.node_call("sim_set", {"payload_bytes": ch.c.payload_bytes})
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+        ch.expect(cl.is_running(node.process.pid), f"{node.name} has ended")
+        return f"{node.name}, limit {used}, {replaced_or_not(ch, node, name, pid)}"
 
     return inject
 
@@ -292,6 +351,8 @@ def faults():
           for step in (3600, -3600) for role in ("leader", "follower")),
         *(Fault(f"memory limit of {name}, leader", memory_limit(name), "process", extra_ms=None, no_missed=False)
           for name in WORKERS),
+        *(Fault(f"descriptor limit of {name}, leader", descriptor_limit(name, need), "process", extra_ms=None, no_missed=False)
+          for name, need in (("supervisor", need_by_supervisor), ("consensus", need_by_consensus), ("healthd", need_by_healthd))),
         Fault("planned transfer", transfer, "operator", extra_ms=200),
     ]
     for role in ("leader", "follower"):

@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 
+import links
+
 CLONE_NEWNET = 0x40000000
 BRIDGE_ADDRESS = "10.99.0.254/24"
 
@@ -21,12 +23,12 @@ def available():
     return f"{', '.join(missing)} not found" if missing else None
 
 
-class Links:
-    """As links.Links, for a cluster that is laid out but not started yet. Delay and rate are the proxy's alone."""
+class NamespaceLinks(links.Links):
+    """For a cluster that is laid out but not started yet. Delay and rate are the proxy's alone."""
 
     def __init__(self, cluster):
+        super().__init__(cluster)
         self.nodes = {n.name: n for n in cluster.nodes}
-        self.names = list(self.nodes)
         self.holders = {}
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.unshare(CLONE_NEWNET) != 0:
@@ -74,25 +76,6 @@ class Links:
                 for port in (f"dport {b.consensus_port}", f"sport {n.consensus_port}"):
                     text += f"add rule inet chaos input ip saddr {n.host} tcp {port} jump from-{n.index}; "
         self.nft(b, text)
-
-    def set_outgoing(self, name, **rule):
-        for other in self.names:
-            if other != name:
-                self.set(name, other, **rule)
-
-    def set_incoming(self, name, **rule):
-        for other in self.names:
-            if other != name:
-                self.set(other, name, **rule)
-
-    def set_around(self, name, **rule):
-        """Both directions between one node and all others."""
-        self.set_outgoing(name, **rule)
-        self.set_incoming(name, **rule)
-
-    def heal(self):
-        for name in self.names:
-            self.set_outgoing(name)
 
     def close(self):
         for holder in self.holders.values():
