@@ -2,7 +2,6 @@
 #include "shared/base/err.h"
 #include "tests/simulation/opnode_internal.h"
 
-#include <string.h>
 
 #define COMMIT_TIMEOUT_MS 1000
 #define COMMIT_TRIES 2
@@ -225,6 +224,19 @@ void opnode_adopt(struct opnode *o, uint32_t block)
     opnode_schedule(o);
 }
 
+/* Where to put a block that waits for its parent. Of too many the farthest ahead goes: it is the last to be of use. */
+static uint32_t *pending_place(struct opnode *o, uint32_t block)
+{
+    const struct world *w = o->host->world;
+    unsigned last = 0;
+    if (o->pending_count < OPNODE_PENDING_MAX)
+        return &o->pending[o->pending_count++];
+    for (unsigned i = 1; i < o->pending_count; i++)
+        if (w->blocks[o->pending[i]].id.number > w->blocks[o->pending[last]].id.number)
+            last = i;
+    return w->blocks[o->pending[last]].id.number > w->blocks[block].id.number ? &o->pending[last] : NULL;
+}
+
 void opnode_receive(struct opnode *o, uint32_t block)
 {
     if (!o->up || o->host->world->blocks[block].id.number <= opnode_head(o)->id.number)
@@ -232,11 +244,10 @@ void opnode_receive(struct opnode *o, uint32_t block)
     for (unsigned i = 0; i < o->pending_count; i++)
         if (o->pending[i] == block)
             return;
-    if (o->pending_count == OPNODE_PENDING_MAX) {
-        memmove(&o->pending[0], &o->pending[1], (OPNODE_PENDING_MAX - 1) * sizeof o->pending[0]);
-        o->pending_count--;
-    }
-    o->pending[o->pending_count++] = block;
+    uint32_t *place = pending_place(o, block);
+    if (place == NULL)
+        return;
+    *place = block;
     if (o->adopt_ms == NEVER)
         o->adopt_ms = now_ms(o) + 2;
 }
