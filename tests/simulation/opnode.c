@@ -2,7 +2,6 @@
 #include "shared/base/err.h"
 #include "tests/simulation/opnode_internal.h"
 
-
 #define COMMIT_TIMEOUT_MS 1000
 #define COMMIT_TRIES 2
 #define TRY_GAP_MS 50
