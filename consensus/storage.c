@@ -35,8 +35,8 @@ struct storage {
     struct segments segments;
     struct disk *disk;
     bool is_pristine;
-    int failed_rc; /* of what the loop itself wrote; told by storage_poll */
-    bool failure_told;
+    bool holds_log; /* entries or a snapshot were read back */
+    bool is_failed; /* what the loop itself writes failed, and storage_poll has told so */
     /* while recovering */
     struct entry **entries;
     size_t entry_count, entry_room;
@@ -467,6 +467,7 @@ int storage_recover(struct storage *s, struct driver_recovered *ret, char *text,
                                      .entry_count = (unsigned)s->entry_count,
                                      .lost_tail_term = s->meta.lost_tail_term,
                                      .lost_tail_index = s->meta.lost_tail_index};
+    s->holds_log = s->entry_count > 0 || snapshot != NULL;
     s->entry_count = 0; /* the references are the caller's */
     return 0;
 fail:
@@ -483,9 +484,21 @@ void storage_recovered_done(struct storage *s)
     s->entry_room = 0;
 }
 
+/* Before the first entry or snapshot is told to anybody: from then on an empty directory is a loss. Not before it was
+ * written, or a crash in between would look like one. */
+static int note_log(struct storage *s)
+{
+    s->is_pristine = false;
+    if (s->identity.has_log)
+        return 0;
+    s->identity.has_log = true;
+    return identity_file_write(&s->identity, s->dir_fd);
+}
+
 int storage_start(struct storage *s)
 {
-    return disk_start(&s->disk, s->dir_fd, &s->segments);
+    int rc = s->holds_log ? note_log(s) : 0;
+    return rc != 0 ? rc : disk_start(&s->disk, s->dir_fd, &s->segments);
 }
 
 /* ---- the disk half of the driver's interface ---- */
@@ -497,23 +510,9 @@ int storage_save_term_vote(struct storage *s, uint64_t term, uint64_t voted_for)
     return meta_save(&s->meta);
 }
 
-/* From the first entry or snapshot on, an empty directory is a loss. */
-static bool note_log(struct storage *s)
-{
-    if (s->identity.has_log)
-        return true;
-    s->identity.has_log = true;
-    s->is_pristine = false;
-    int rc = identity_file_write(&s->identity, s->dir_fd);
-    if (rc != 0)
-        s->failed_rc = rc;
-    return rc == 0;
-}
-
 void storage_append(struct storage *s, uint64_t index, struct entry *e)
 {
-    if (note_log(s))
-        disk_append(s->disk, index, e);
+    disk_append(s->disk, index, e);
 }
 
 void storage_truncate(struct storage *s, uint64_t from_index)
@@ -523,8 +522,7 @@ void storage_truncate(struct storage *s, uint64_t from_index)
 
 void storage_save_snapshot(struct storage *s, struct snapshot *snapshot, uint64_t keep_from, bool install)
 {
-    if (note_log(s))
-        disk_save_snapshot(s->disk, snapshot, keep_from, install);
+    disk_save_snapshot(s->disk, snapshot, keep_from, install);
 }
 
 int storage_fd(const struct storage *s)
@@ -537,15 +535,17 @@ int storage_poll(struct storage *s, struct storage_event *ret)
     struct disk_done done;
 
     memset(ret, 0, sizeof *ret);
-    if (s->failed_rc != 0 && !s->failure_told) {
-        s->failure_told = true;
+    if (s->is_failed || disk_poll(s->disk, &done) == 0)
+        return 0;
+    int rc = done.kind == DISK_FAILED ? 0 : note_log(s);
+    if (rc != 0) {
+        snapshot_unref(done.snapshot);
+        s->is_failed = true;
         ret->kind = STORAGE_DISK_FAILED;
-        ret->rc = s->failed_rc;
-        say(0, ret->text, sizeof ret->text, "%s/%s: %s", s->dir, IDENTITY_FILE, err_text(s->failed_rc));
+        ret->rc = rc;
+        say(0, ret->text, sizeof ret->text, "%s/%s: %s", s->dir, IDENTITY_FILE, err_text(rc));
         return 1;
     }
-    if (disk_poll(s->disk, &done) == 0)
-        return 0;
     ret->kind = done.kind == DISK_ENTRIES    ? STORAGE_ENTRIES_DURABLE
                 : done.kind == DISK_SNAPSHOT ? STORAGE_SNAPSHOT_DURABLE
                                              : STORAGE_DISK_FAILED;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -384,6 +385,63 @@ static void an_unfinished_bootstrap_leaves_nothing(void **state)
     assert_int_equal(f->recovered.entry_count, 1);
 }
 
+/* A server that joins: its first entry comes from a leader. */
+static void begin_first_entry(struct fixture *f)
+{
+    assert_int_equal(storage_start(f->storage), 0);
+    assert_int_equal(storage_save_term_vote(f->storage, 3, 0), 0);
+    struct entry *e = entry_new(ENTRY_CHANGE, 3, 5000);
+    entry_fill(e, 1);
+    storage_append(f->storage, 1, e);
+    entry_unref(e);
+}
+
+static void a_crash_before_the_first_entry_is_no_loss(void **state)
+{
+    struct fixture *f = *state;
+    static const uint8_t zeros[4096];
+    assert_int_equal(fixture_recover(f), 0);
+    begin_first_entry(f);
+    fixture_close(f);
+    files_save(f);
+    /* Not a byte of it was written, or not all of it: nobody was told of it. */
+    assert_int_equal(unlink(file_path(f, "00000000000000000001.log")), 0);
+    assert_int_equal(fixture_recover(f), 0);
+    assert_int_equal(f->recovered.entry_count, 0);
+    assert_int_equal(f->recovered.term, 3);
+    assert_false(storage_is_pristine(f->storage));
+    fixture_close(f);
+    files_restore(f);
+    file_change(f, "00000000000000000001.log", 4096, zeros, sizeof zeros);
+    assert_int_equal(fixture_recover(f), 0);
+    assert_int_equal(f->recovered.entry_count, 0);
+    assert_int_equal(f->recovered.lost_tail_index, 1);
+    fixture_close(f);
+    files_restore(f);
+    /* With the entry there the start tells of it, and then it must not go. */
+    fixture_run(f);
+    assert_int_equal(f->recovered.entry_count, 1);
+    fixture_close(f);
+    assert_int_equal(unlink(file_path(f, "00000000000000000001.log")), 0);
+    assert_int_equal(fixture_recover(f), OC_ECORRUPT);
+    assert_non_null(strstr(f->text, "the log is gone"));
+}
+
+static void nobody_is_told_of_an_entry_whose_loss_would_not_be_seen(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(fixture_recover(f), 0);
+    assert_int_equal(mkdir(file_path(f, "identity.tmp"), 0700), 0); /* the identity cannot be written */
+    begin_first_entry(f);
+    struct pollfd p = {.fd = storage_fd(f->storage), .events = POLLIN};
+    assert_int_equal(poll(&p, 1, 5000), 1); /* the loop looks only then */
+    struct storage_event event = fixture_wait(f);
+    assert_int_equal(event.kind, STORAGE_DISK_FAILED);
+    assert_non_null(strstr(event.text, "identity"));
+    assert_int_equal(storage_poll(f->storage, &event), 0);
+    assert_int_equal(rmdir(file_path(f, "identity.tmp")), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -401,6 +459,8 @@ int main(void)
         T(idle_work_leaves_the_log_alone),
         T(a_full_disk_stops_everything),
         T(an_unfinished_bootstrap_leaves_nothing),
+        T(a_crash_before_the_first_entry_is_no_loss),
+        T(nobody_is_told_of_an_entry_whose_loss_would_not_be_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
