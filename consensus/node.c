@@ -281,7 +281,8 @@ void node_stop_raft(struct node *n)
 /* How long handles may take to close at the end (a refusal being flushed, a name being looked up). */
 #define CLOSE_MS 1500
 
-static void close_all(struct node *n)
+/* Returns false when something is still under way that cannot be broken off, and will want the loop. */
+static bool close_all(struct node *n)
 {
     link_free(n->link);
     members_free(n->members);
@@ -302,7 +303,7 @@ static void close_all(struct node *n)
     window_free(n->window);
     publish_free(n->publisher);
     worker_close(&n->worker);
-    (void)uv_loop_close(&n->loop);
+    return uv_loop_close(&n->loop) == 0;
 }
 
 static bool open_parts(struct node *n)
@@ -341,8 +342,10 @@ int node_run(void)
         uv_run(&n->loop, UV_RUN_DEFAULT);
     else
         n->exit_code = WORKER_EXIT_INTERNAL;
-    close_all(n);
+    bool is_closed = close_all(n);
     code = n->exit_code;
+    if (!is_closed)
+        _exit(code); /* exit() would wait for the thread that asks a name server, and the loop must not go before it */
     free(n);
     return code;
 }

@@ -6,6 +6,7 @@
 #include "shared/base/clock.h"
 #include "shared/base/err.h"
 #include "shared/base/fd.h"
+#include "shared/worker/worker.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -15,6 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -299,6 +302,27 @@ static void test_head_of_the_majority_is_adopted(void **state)
     extend(leader, 1000);
 }
 
+/* A lookup cannot be broken off: the process ends without it. */
+static void test_a_hanging_name_server_holds_up_no_exit(void **state)
+{
+    char aliases[sizeof cluster.nodes[0].dir + 16];
+    struct cnode unknown = {.name = "seq-9", .addr = "nowhere:50050"}, *n = &cluster.nodes[3];
+    (void)state;
+    (void)snprintf(aliases, sizeof aliases, "%s.aliases", n->dir);
+    assert_int_equal(mkfifo(aliases, 0600), 0); /* who reads it waits, and the resolver reads it */
+    assert_int_equal(setenv("HOSTALIASES", aliases, 1), 0);
+    node_spawn(&cluster, 3, false);
+    node_wait_ready(&cluster, 3);
+    assert_int_equal(unsetenv("HOSTALIASES"), 0);
+    assert_int_not_equal(node_member_op(&cluster, 3, MEMBER_ADD_VOTER, &unknown, 0, 200), 0);
+    chan_close(n->sup);
+    n->sup = NULL;
+    int status = node_wait_exit(&cluster, 3, 5000);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), WORKER_EXIT_OK);
+    assert_int_equal(unlink(aliases), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -310,6 +334,7 @@ int main(void)
         cmocka_unit_test(test_hung_follower),
         cmocka_unit_test(test_records_everywhere),
         cmocka_unit_test(test_head_of_the_majority_is_adopted),
+        cmocka_unit_test(test_a_hanging_name_server_holds_up_no_exit),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
