@@ -78,9 +78,9 @@ struct driver_io {
     void (*save_snapshot)(void *ctx, struct snapshot *s, uint64_t keep_from, bool install);
     /* Send, or drop when the peer is not connected or its queue is full. */
     void (*send)(void *ctx, uint64_t peer_id, const struct wire_msg *msg);
-    /* The state machine. apply is called in order, once per index since the last restore; `type` is
-     * COMMAND, BARRIER or CHANGE. */
-    void (*apply)(void *ctx, uint64_t index, uint64_t term, struct entry *e);
+    /* The state machine. apply is called in order, once per index since the last restore, with entries of every type.
+     * Returns 0 or a negative code (fail-stop: no snapshot may say that it was applied). */
+    int (*apply)(void *ctx, uint64_t index, uint64_t term, struct entry *e);
     /* Replace the state by a snapshot's. Returns 0 or a negative code (fail-stop). */
     int (*restore)(void *ctx, const struct snapshot *s);
     /* Adds the state as of the last applied entry to an empty snapshot. Cheap: by reference. Returns 0

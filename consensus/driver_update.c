@@ -79,6 +79,14 @@ static void apply_change(struct driver *d, uint64_t index, struct entry *e)
     driver_step_or_fail(d, &event, "configuration");
 }
 
+static void note_applied(struct driver *d, uint64_t index, struct entry *e)
+{
+    if (driver_is_leader(d) && entry_term(e) == raft_current_term(&d->raft))
+        d->ready_term = entry_term(e);
+    if (entry_type(e) == ENTRY_CHANGE)
+        apply_change(d, index, e);
+}
+
 static void apply_committed(struct driver *d)
 {
     if (d->applying)
@@ -92,11 +100,11 @@ static void apply_committed(struct driver *d)
         d->applied++;
         d->unsnapped_bytes += entry_len(e);
         uint64_t index = d->applied;
-        d->io.apply(d->io.ctx, index, entry_term(e), e);
-        if (driver_is_leader(d) && entry_term(e) == raft_current_term(&d->raft))
-            d->ready_term = entry_term(e);
-        if (entry_type(e) == ENTRY_CHANGE)
-            apply_change(d, index, e);
+        int rc = d->io.apply(d->io.ctx, index, entry_term(e), e);
+        if (rc != 0)
+            driver_fail(d, rc, "an entry of the log cannot be applied");
+        else
+            note_applied(d, index, e);
         entry_unref(e);
     }
     d->applying = false;

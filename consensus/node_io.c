@@ -46,13 +46,11 @@ static void io_send(void *ctx, uint64_t peer_id, const struct wire_msg *msg)
 
 /* ---- state machine ---- */
 
-static void io_apply(void *ctx, uint64_t index, uint64_t term, struct entry *e)
+static int io_apply(void *ctx, uint64_t index, uint64_t term, struct entry *e)
 {
     struct node *n = ctx;
     enum window_result result = WINDOW_ACCEPTED;
     uint64_t quorum_ns = clock_mono_ns();
-    if (n->is_exiting)
-        return;
     if (entry_type(e) == ENTRY_COMMAND) {
         result = window_apply(n->window, index, e);
         n->head_changed_ms = clock_mono_ms();
@@ -63,13 +61,13 @@ static void io_apply(void *ctx, uint64_t index, uint64_t term, struct entry *e)
         LOG_CRIT("An entry of the log is of a kind that this version does not understand: install the version that the "
                  "other members run",
                  LOG_U("index", index));
-        node_exit(n, WORKER_EXIT_CONFIG);
-        return;
+        return OC_EVERSION;
     }
     n->is_dirty = true;
     commits_on_applied(n->commits, index, term, result, quorum_ns);
     exports_on_applied(n->exports, index, term);
     adopts_on_applied(n->adopts, index, term, result);
+    return 0;
 }
 
 static int io_restore(void *ctx, const struct snapshot *s)
@@ -97,6 +95,11 @@ static void io_changed(void *ctx)
 static void io_failed(void *ctx, int rc, const char *why)
 {
     struct node *n = ctx;
+    if (rc == OC_EVERSION) { /* another start of this version would change nothing */
+        LOG_CRIT("Consensus stops", LOG_S("reason", why), LOG_E(rc));
+        node_exit(n, WORKER_EXIT_CONFIG);
+        return;
+    }
     LOG_CRIT("Consensus stops and will be restarted", LOG_S("reason", why), LOG_E(rc));
     node_exit(n, rc == OC_EDISK || rc == -EIO || rc == -ENOSPC ? WORKER_EXIT_TRY_LATER : WORKER_EXIT_INTERNAL);
 }

@@ -216,13 +216,14 @@ void node_exit(struct node *n, int code)
 
 /* ---- life ---- */
 
-static void on_apply(void *ctx, uint64_t index, uint64_t term, struct entry *e)
+static int on_apply(void *ctx, uint64_t index, uint64_t term, struct entry *e)
 {
     struct node *n = ctx;
     const struct driver_io io = node_driver_io(n);
     check_applying(host_of(n->link), index, e);
-    io.apply(ctx, index, term, e);
+    int rc = io.apply(ctx, index, term, e);
     check_applied(host_of(n->link), index, term, e);
+    return rc;
 }
 
 static int on_restore(void *ctx, const struct snapshot *s)

@@ -48,11 +48,12 @@ static void on_send(void *ctx, uint64_t to, const struct wire_msg *m)
     w->sent[w->sent_count].has_entry = m->kind == WIRE_APPEND && m->append.entry != NULL;
     w->sent_count++;
 }
-static void on_apply(void *ctx, uint64_t index, uint64_t term, struct entry *e)
+static int on_apply(void *ctx, uint64_t index, uint64_t term, struct entry *e)
 {
     (void)term;
     (void)e;
     ((struct world *)ctx)->applied = index;
+    return 0;
 }
 static int on_restore(void *ctx, const struct snapshot *s)
 {

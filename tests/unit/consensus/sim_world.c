@@ -49,12 +49,13 @@ static void on_send(void *ctx, uint64_t peer_id, const struct wire_msg *msg)
         network_send(&s->network, s->now_ms, (unsigned)(n - s->nodes), to, msg);
 }
 
-static void on_apply(void *ctx, uint64_t index, uint64_t term, struct entry *e)
+static int on_apply(void *ctx, uint64_t index, uint64_t term, struct entry *e)
 {
     struct sim_node *n = ctx;
     if (entry_type(e) == ENTRY_COMMAND)
         window_apply(n->window, index, e);
     sim_check_applied(n->sim, n, index, term, e);
+    return 0;
 }
 
 static int on_restore(void *ctx, const struct snapshot *snapshot)

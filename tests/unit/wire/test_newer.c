@@ -88,21 +88,46 @@ static int teardown(void **state)
     return 0;
 }
 
-/* A cluster of this one node, and entry 2 of its log with another byte at that place of the proposal's header. */
-static void write_log(struct cnode *n, size_t at, uint8_t value)
+static void append(struct storage *s, uint64_t index, struct entry *e)
+{
+    struct storage_event event;
+    struct pollfd poll_fd = {.fd = storage_fd(s), .events = POLLIN};
+    entry_set_term(e, 1);
+    storage_append(s, index, e);
+    entry_unref(e);
+    assert_int_equal(poll(&poll_fd, 1, WAIT_MS), 1);
+    assert_int_equal(storage_poll(s, &event), 1);
+    assert_int_equal(event.kind, STORAGE_ENTRIES_DURABLE);
+    assert_int_equal(event.index, index);
+    assert_int_equal(storage_poll(s, &event), 0);
+}
+
+/* Opens the node's storage and reads it back. */
+static struct storage *open_log(struct cnode *n, bool is_new, struct driver_recovered *ret_recovered)
 {
     const struct storage_options options = {.dir = n->dir, .name = n->name};
-    const struct proposal p = {.kind = PROPOSAL_ADOPT, .block = {.number = 5, .hash = {1}}, .proposer = 1};
-    struct driver_recovered recovered;
-    struct storage_event event;
-    struct storage *s;
     char text[STORAGE_TEXT_SIZE], address[MEMBER_ADDRESS_SIZE];
+    struct storage *s;
 
     assert_int_equal(storage_open(&options, &s, text, sizeof text), 0);
     assert_int_equal(identity_format_address(n->name, n->addr, address, sizeof address), 0);
-    assert_int_equal(storage_bootstrap(s, identity_raft_id(n->name, storage_identity(s)->uuid), address), 0);
-    assert_int_equal(storage_recover(s, &recovered, text, sizeof text), 0);
-    entry_unref(recovered.entries[0]);
+    if (is_new)
+        assert_int_equal(storage_bootstrap(s, identity_raft_id(n->name, storage_identity(s)->uuid), address), 0);
+    assert_int_equal(storage_recover(s, ret_recovered, text, sizeof text), 0);
+    for (unsigned i = 0; i < ret_recovered->entry_count; i++)
+        entry_unref(ret_recovered->entries[i]);
+    snapshot_unref(ret_recovered->snapshot);
+    return s;
+}
+
+/* A cluster of this one node, entry 2 of its log with another byte at that place of the proposal's header, and so many
+ * behind it. */
+static void write_log(struct cnode *n, size_t at, uint8_t value, unsigned behind)
+{
+    const struct proposal p = {.kind = PROPOSAL_ADOPT, .block = {.number = 5, .hash = {1}}, .proposer = 1};
+    struct driver_recovered recovered;
+    struct storage *s = open_log(n, true, &recovered);
+
     storage_recovered_done(s);
     assert_int_equal(storage_start(s), 0);
     struct entry *e = proposal_entry_new(0);
@@ -110,14 +135,13 @@ static void write_log(struct cnode *n, size_t at, uint8_t value)
     proposal_entry_seal(e, &p);
     if (at > 0)
         entry_payload(e)[at] = value;
-    entry_set_term(e, 1);
-    storage_append(s, 2, e);
-    struct pollfd poll_fd = {.fd = storage_fd(s), .events = POLLIN};
-    assert_int_equal(poll(&poll_fd, 1, WAIT_MS), 1);
-    assert_int_equal(storage_poll(s, &event), 1);
-    assert_int_equal(event.kind, STORAGE_ENTRIES_DURABLE);
-    assert_int_equal(event.index, 2);
-    entry_unref(e);
+    append(s, 2, e);
+    for (uint64_t i = 0; i < behind; i++) {
+        e = entry_new(ENTRY_BARRIER, 1, 8);
+        assert_non_null(e);
+        memset(entry_payload(e), 0, 8);
+        append(s, 3 + i, e);
+    }
     storage_close(s);
 }
 
@@ -125,7 +149,7 @@ static void an_entry_of_this_version_is_applied(void **state)
 {
     const struct block_id head = {.number = 5, .hash = {1}};
     (void)state;
-    write_log(&cluster.nodes[0], 0, 0);
+    write_log(&cluster.nodes[0], 0, 0, 0);
     node_spawn(&cluster, 0, false);
     node_wait_ready(&cluster, 0);
     cluster_wait_head(&cluster, 0, &head, WAIT_MS);
@@ -140,12 +164,27 @@ static void a_later_entry_stops_it(void **state)
     } rows[] = {{VERSION_AT, PROPOSAL_VERSION + 1}, {KIND_AT, PROPOSAL_ADOPT + 1}};
     (void)state;
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        write_log(&cluster.nodes[1 + i], rows[i].at, rows[i].value);
+        write_log(&cluster.nodes[1 + i], rows[i].at, rows[i].value, 0);
         node_spawn(&cluster, 1 + i, false);
         int status = node_wait_exit(&cluster, 1 + i, WAIT_MS);
         assert_true(WIFEXITED(status));
         assert_int_equal(WEXITSTATUS(status), WORKER_EXIT_CONFIG);
     }
+}
+
+/* Nothing behind it is applied, so nothing may be written that says so: with the right version it goes on from there.
+ */
+static void no_state_goes_past_a_later_entry(void **state)
+{
+    struct driver_recovered recovered;
+    (void)state;
+    write_log(&cluster.nodes[0], KIND_AT, PROPOSAL_ADOPT + 1, 100); /* a snapshot would be due */
+    node_spawn(&cluster, 0, false);
+    assert_int_equal(WEXITSTATUS(node_wait_exit(&cluster, 0, WAIT_MS)), WORKER_EXIT_CONFIG);
+    struct storage *s = open_log(&cluster.nodes[0], false, &recovered);
+    assert_null(recovered.snapshot);
+    assert_true(recovered.entry_count >= 102);
+    storage_close(s);
 }
 
 int main(void)
@@ -154,6 +193,7 @@ int main(void)
         cmocka_unit_test(frames_may_grow),
         cmocka_unit_test_setup_teardown(an_entry_of_this_version_is_applied, setup, teardown),
         cmocka_unit_test_setup_teardown(a_later_entry_stops_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(no_state_goes_past_a_later_entry, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
