@@ -69,6 +69,8 @@ static void refused(struct dialer *d, const char *text)
         LOG_WARN("Another conductor refuses this one, or is not who it should be", LOG_S("peer", peer->name),
                  LOG_S("address", peer->host_port), LOG_S("reason", text));
     }
+    d->addr_known = false; /* it may have moved, and somebody else have its address */
+    d->attempt++;
     wait_and_retry(d, RETRY_REFUSED_MS);
     report_gone(d); /* whoever is there now, it is not the one that was lost */
 }
@@ -104,6 +106,7 @@ static void on_up(struct conn *c)
         return;
     }
     d->state = DIAL_UP;
+    d->addr_known = true;
     d->gone_ms = 0;
     d->backoff_ms = 0;
     d->last_rc = 0;
@@ -137,13 +140,15 @@ static void on_lookup(void *ctx, int rc, const struct sockaddr *addr)
 {
     struct dialer *d = ctx;
     d->lookup = NULL;
-    if (rc) {
+    if (rc && d->addr.ss_family == AF_UNSPEC) {
         dial_failed(d, rc);
         return;
     }
-    memset(&d->addr, 0, sizeof d->addr);
-    memcpy(&d->addr, addr, addr->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
-    d->addr_known = true;
+    if (rc == 0) {
+        memset(&d->addr, 0, sizeof d->addr);
+        memcpy(&d->addr, addr, addr->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
+    } /* else where it was the last time: a majority does not depend on a name server */
+    d->addr_known = rc == 0;
     dial_addr(d);
 }
 

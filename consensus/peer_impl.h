@@ -59,7 +59,7 @@ struct dialer {
     struct net_lookup *lookup;
     struct conn *conn;
     struct sockaddr_storage addr; /* of the last dial */
-    bool addr_known;
+    bool addr_known;              /* dialed again without a look-up */
     int last_rc;
 };
 
