@@ -43,7 +43,8 @@ static void on_reply(void *ctx, const struct probe_reply *reply)
     cJSON *root = NULL;
     if (reply->rc != 0) {
         answer.rc = reply->rc == -ETIMEDOUT ? NODE_TIMEOUT : NODE_UNREACHABLE;
-        answer.is_silent = reply->rc == -EIO;
+        answer.is_gone = reply->rc == -ECONNRESET;
+        answer.is_silent = answer.is_gone || reply->rc == -EIO;
         answer.text = reply->text;
     } else if (reply->http_status < 200 || reply->http_status > 299) {
         snprintf(status, sizeof status, "HTTP status %ld", reply->http_status);

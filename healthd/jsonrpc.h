@@ -13,7 +13,8 @@ struct rpc_call;
 struct rpc_answer {
     enum node_rc rc;     /* NODE_OK, NODE_UNREACHABLE, NODE_TIMEOUT, NODE_REFUSED (an error object) */
     int code;            /* of the error object; 0 otherwise */
-    bool is_silent;      /* with NODE_UNREACHABLE: not even an HTTP status came */
+    bool is_silent;      /* with NODE_UNREACHABLE: not even an HTTP status came … */
+    bool is_gone;        /* … because nobody is there: refused, or hung up */
     const char *text;    /* what failed, "" with NODE_OK */
     const cJSON *result; /* with NODE_OK; never NULL, may be a JSON null */
 };

@@ -24,6 +24,7 @@ struct monitor {
 
     struct round *round; /* under way */
     bool node_down;      /* the managed op-node is known to be gone */
+    bool has_answered;   /* op-node a command, since the round began */
     bool clock_distrusted;
     bool el_seen;              /* the execution client answered once */
     unsigned el_silent_checks; /* in a row */
@@ -132,6 +133,7 @@ static void take_status(struct monitor *m, const struct node_status *s, uint64_t
     if (!block_id_equal(&h->unsafe_head, &s->unsafe_head))
         m->head_moved_ns = now_ns;
     h->node_reachable = 1;
+    h->node_gone = 0;
     h->unsafe_head = s->unsafe_head;
     h->unsafe_timestamp = s->unsafe_timestamp;
     h->safe_number = s->safe_number;
@@ -199,6 +201,9 @@ static void take_full(struct monitor *m, const struct round_facts *f, uint64_t n
     h->only_old_head = v.only_old_head;
     memcpy(h->text, v.text, sizeof h->text);
     h->node_reachable = f->check.sync.ok;
+    /* What a command heard meanwhile is newer than the first calls of a round that waits for others. */
+    h->node_gone = f->node_gone == ROUND_NODE_CALLS && !m->has_answered;
+    m->full_wanted |= m->has_answered && !f->check.sync.ok;
     h->conductor_enabled = f->enabled;
     h->el_syncing = f->el_syncing;
     if (f->el_head.number != 0)
@@ -251,6 +256,7 @@ static void start_round(struct monitor *m, enum round_kind kind, uint64_t now_ns
 {
     uint64_t timeout_ms = kind == ROUND_FULL ? full_timeout_ms(m) : PROBE_TIMEOUT_MS;
     m->round_generation = m->active_generation;
+    m->has_answered = false;
     if (kind == ROUND_FULL) {
         m->checks_started++;
         m->full_wanted = false;
@@ -299,6 +305,7 @@ void monitor_node_event(struct monitor *m, bool up, uint32_t incarnation, uint64
     m->light_wanted = false;
     h->node_incarnation = incarnation;
     h->node_reachable = 0;
+    h->node_gone = !up;
     h->conductor_enabled = NODE_DONT_KNOW;
     h->sequencer_active = up ? NODE_DONT_KNOW : NODE_NO; /* a process that is gone does not sequence */
     if (up) {
@@ -319,6 +326,7 @@ void monitor_note_status(struct monitor *m, const struct node_status *status, ui
 {
     if (m->page.last.node_reachable == 0)
         m->full_wanted = true;
+    m->has_answered = true;
     take_status(m, status, now_ns);
 }
 

@@ -96,6 +96,11 @@ static void read_el_head(struct round_facts *f, const struct rpc_answer *a)
         f->el_head = head;
 }
 
+static bool is_to_node(enum round_call which)
+{
+    return which == CALL_SYNC || which == CALL_ACTIVE || which == CALL_ENABLED || which == CALL_PEERS;
+}
+
 static void on_answer(void *ctx, const struct rpc_answer *a)
 {
     struct round_slot *slot = ctx;
@@ -103,6 +108,7 @@ static void on_answer(void *ctx, const struct rpc_answer *a)
     struct round_facts *f = &r->facts;
     slot->call = NULL;
     r->open--;
+    f->node_gone += a->is_gone && is_to_node(slot->which);
     switch (slot->which) {
     case CALL_SYNC:
         read_sync(f, a);

@@ -14,7 +14,8 @@ enum round_kind {
     ROUND_FULL   /* everything the health rules need */
 };
 
-/* Calls of a full round to the execution client that every one answers. */
+/* Calls of a full round to op-node, and to the execution client, that every one answers. */
+#define ROUND_NODE_CALLS 4
 #define ROUND_EL_CALLS 2
 
 enum round_call {
@@ -34,6 +35,7 @@ struct round_facts {
     struct check_facts check;  /* wall_s, head_still_s and el_gone are the caller's to fill in */
     struct node_status status; /* with check.sync.ok */
     enum node_tristate active, enabled, el_syncing;
+    unsigned node_gone; /* calls to op-node that found nobody there */
     bool el_answered;   /* the execution client, be it with an error */
     unsigned el_silent; /* calls to it that could not be delivered; check.el_text: why */
     struct block_id el_head;

@@ -251,13 +251,29 @@ static const char *describe(struct probe_request *r, CURLcode code)
     return r->error;
 }
 
+static int rc_of(CURLcode code)
+{
+    switch (code) {
+    case CURLE_OPERATION_TIMEDOUT:
+        return -ETIMEDOUT;
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+    case CURLE_GOT_NOTHING:
+    case CURLE_PARTIAL_FILE:
+        return -ECONNRESET;
+    default:
+        return -EIO;
+    }
+}
+
 static void finish(struct probe_request *r, CURLcode code)
 {
     struct probe_reply reply = {.body = r->reply != NULL ? r->reply : "", .body_len = r->reply_len, .text = ""};
     if (code == CURLE_OK) {
         curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &reply.http_status);
     } else {
-        reply.rc = r->too_long ? OC_ERANGE : code == CURLE_OPERATION_TIMEDOUT ? -ETIMEDOUT : -EIO;
+        reply.rc = r->too_long ? OC_ERANGE : rc_of(code);
         reply.text = r->too_long ? "the answer is too long" : describe(r, code);
     }
     r->done(r->ctx, &reply);

@@ -14,7 +14,9 @@ struct probe;
 struct probe_request;
 
 struct probe_reply {
-    int rc;           /* 0: an HTTP answer came; -ETIMEDOUT; OC_ERANGE: too long; -EIO: anything else */
+    /* 0: an HTTP answer came; -ETIMEDOUT; -ECONNRESET: nobody is there, refused or hung up without an answer;
+     * OC_ERANGE: too long; -EIO: anything else */
+    int rc;
     long http_status; /* with rc 0 */
     const char *body; /* NUL-terminated */
     size_t body_len;

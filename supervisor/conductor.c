@@ -151,6 +151,13 @@ static uint64_t grace_ns(const struct conductor *c)
     return two_checks_ns > CONTROL_GRACE_NS ? two_checks_ns : CONTROL_GRACE_NS;
 }
 
+/* What is slow or behind may come round; this does not. */
+static bool is_dead(const struct conductor *c, enum ready_reason reason)
+{
+    return c->checked_since && ((reason == READY_NODE_DOWN && c->health.node_gone != 0) ||
+                                (reason == READY_UNHEALTHY && c->health.reason == HEALTH_EL_GONE));
+}
+
 static void gather(struct conductor *c, struct control_input *in, struct msg_transfer *target)
 {
     memset(in, 0, sizeof *in);
@@ -170,6 +177,7 @@ static void gather(struct conductor *c, struct control_input *in, struct msg_tra
     in->healthd_up = c->healthd_up;
     in->node_up = c->node_up;
     in->reason = conductor_reason(c);
+    in->dead = is_dead(c, in->reason);
     in->curable = in->reason == READY_UNHEALTHY && c->health.reason == HEALTH_UNSAFE_LAG && c->lead.head_valid &&
                   c->health.unsafe_head.number + c->opts->window_payloads >= c->lead.head.number;
     in->active = c->active;

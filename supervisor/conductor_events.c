@@ -93,6 +93,7 @@ static void on_verdict(struct conductor *c, const struct msg_health *h)
     c->verdict = healthy;
     c->verdict_ns = c->now_ns;
     c->health_seen = true;
+    c->checked_since = true;
 }
 
 /* Over a check's interval, since timestamps have whole seconds. */

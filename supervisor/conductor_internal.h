@@ -89,6 +89,7 @@ struct conductor {
     bool was_unreachable;
     uint64_t block_time_ms; /* as the unsafe head moves; 0: not known */
     uint64_t started_ns;    /* when a start or an adoption last worked; 0: never */
+    bool checked_since;     /* a full check came after that */
 
     /* operations and what came of them */
     struct operation op;

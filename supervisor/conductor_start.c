@@ -173,6 +173,7 @@ void op_start_done(struct conductor *c, const struct msg_node_result *res)
     c->start_retry_ns = 0;
     c->progress_ns = c->now_ns;
     c->started_ns = c->now_ns;
+    c->checked_since = false;
     grant_after_look(c, &res->head);
     if (adopt) {
         LOG_INFO("sequencer runs already on the consensus head", LOG_S("server", c->opts->server_id),

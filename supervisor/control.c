@@ -125,7 +125,7 @@ static bool must_hand_over(enum ready_reason reason)
 static struct control_output decide_sequencing(const struct control_input *in)
 {
     uint64_t stuck_ns = in->progress_ns + CONTROL_PROGRESS_NS;
-    bool graced = in->now_ns < in->grace_until_ns && in->reason != READY_CONDUCTOR_DISABLED;
+    bool graced = in->now_ns < in->grace_until_ns && in->reason != READY_CONDUCTOR_DISABLED && !in->dead;
     bool unfit = must_hand_over(in->reason) && !graced;
     uint64_t wake_ns = graced ? in->grace_until_ns : unfit && in->now_ns < stuck_ns ? stuck_ns : CONTROL_NEVER;
 

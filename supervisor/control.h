@@ -25,7 +25,8 @@
 /* An unhealthy leader without a ready voter keeps leading while its head moved within so long. */
 #define CONTROL_PROGRESS_NS UINT64_C(10000000000)
 /* A sequencer that was just started or adopted has so long, or two health checks if that is longer, to
- * move the head before its health counts: the checks before it saw the stand-still it ends. */
+ * move the head before its health counts: the checks before it saw the stand-still it ends. Being slow or
+ * behind is excused by that, being dead is not. */
 #define CONTROL_GRACE_NS UINT64_C(2000000000)
 /* A leader that could not start within so long hands over to a ready voter, however few its tries. One that an
  * operator named has that long even if it is not ready. */
@@ -71,6 +72,8 @@ struct control_input {
     bool node_up;    /* not managed: always true */
     /* Without regard to paused and stopped; READY_NODE_DOWN with node_up: it does not answer. */
     enum ready_reason reason;
+    /* A check after the last start found nobody where op-node or its execution client was: refused, not slow. */
+    bool dead;
     /* Unhealthy only because its head is old, and consensus has what op-node misses: starting cures it. */
     bool curable;
     enum node_tristate active;
@@ -79,7 +82,7 @@ struct control_input {
     bool heads_equal;        /* op-node's head was seen equal to the consensus head in this term */
     bool ahead;              /* op-node's head was above the consensus head at the last try */
     uint64_t permit_hold_ns; /* the execution client lost its head: no permit before, or it has it again */
-    uint64_t grace_until_ns; /* health does not count before: CONTROL_GRACE_NS after a start */
+    uint64_t grace_until_ns; /* only a death counts before: CONTROL_GRACE_NS after a start */
     uint64_t progress_ns;    /* when the consensus head last moved, or leadership came */
     /* ---- what happened before ---- */
     enum control_op op;

@@ -196,7 +196,7 @@ struct msg_health {
     uint32_t node_incarnation;  /* of the managed op-node; 0 when not managed */
     uint32_t is_full_check;     /* 0: only the control calls' part changed */
     uint32_t only_old_head;     /* HEALTH_UNSAFE_LAG is all that is wrong */
-    uint32_t reserved;
+    uint32_t node_gone;         /* at the last full check nobody was there: refused, or hung up; not just slow */
     uint64_t sequence;
     uint64_t checked_mono_ns;
     struct block_id unsafe_head; /* op-node's unsafe_l2 */

@@ -111,7 +111,8 @@ void health_answer(struct host *h, uint64_t id, const char *json)
 
 static void finish_request(struct probe_request *r, bool is_late)
 {
-    struct probe_reply reply = {.rc = is_late ? -ETIMEDOUT : -EIO, .text = is_late ? "timeout" : "connection refused"};
+    struct probe_reply reply = {.rc = is_late ? -ETIMEDOUT : -ECONNRESET,
+                                .text = is_late ? "timeout" : "connection refused"};
     if (!is_late && r->reply != NULL)
         reply = (struct probe_reply){.http_status = 200, .body = r->reply, .body_len = strlen(r->reply), .text = ""};
     unlink_request(r);

@@ -299,7 +299,10 @@ static void test_unhealthy_leader_hands_over(void **state)
 
 static void test_a_hanging_op_node_is_not_waited_for(void **state)
 {
-    struct msg_health h = {.reason = HEALTH_NODE_UNREACHABLE, .sequencer_active = NODE_DONT_KNOW, .is_full_check = 1};
+    struct msg_health h = {.reason = HEALTH_NODE_UNREACHABLE,
+                           .conductor_enabled = NODE_DONT_KNOW,
+                           .sequencer_active = NODE_DONT_KNOW,
+                           .is_full_check = 1};
     struct chan_msg msg = {.type = MSG_HEALTH, .body = &h, .body_len = sizeof h, .fd = -1};
     struct fake_sent s;
 

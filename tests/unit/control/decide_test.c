@@ -197,11 +197,12 @@ static void make_leader(uint64_t code, struct control_input *in)
     in->curable = take(&code, 2);
     in->ahead = take(&code, 2);
     in->asked = take(&code, 2);
+    in->dead = take(&code, 2) && (in->reason == READY_NODE_DOWN || in->reason == READY_UNHEALTHY);
 }
 
 static void test_every_leader(void **state)
 {
-    const uint64_t leaders = UINT64_C(8) * 3 * CONTROL_TARGET_COUNT * 3 * 3 * (1u << 14);
+    const uint64_t leaders = UINT64_C(8) * 3 * CONTROL_TARGET_COUNT * 3 * 3 * (1u << 15);
 
     (void)state;
     for (uint64_t code = 0; code < leaders; code++) {
@@ -215,7 +216,7 @@ static void test_every_leader(void **state)
                      in.reason == READY_UNKNOWN;
         bool may_pass_on = in.target == CONTROL_TARGET_READY && !in.transfer_spent && in.transfer_retry_ns == 0;
         /* Who cannot sequence, or does it badly, does not keep what a ready voter could have. */
-        if (may_pass_on && (!can || (sequences && unfit && in.grace_until_ns == 0)))
+        if (may_pass_on && (!can || (sequences && unfit && (in.grace_until_ns == 0 || in.dead))))
             assert_true(action == CONTROL_TRANSFER || action == CONTROL_RELEASE);
         /* Who can, and has the means, and nobody to give it to, tries. */
         if (can && in.active == NODE_NO && !in.permitted && in.healthd_up && in.target == CONTROL_TARGET_NONE &&
@@ -310,6 +311,43 @@ static void test_a_started_sequencer_has_time(void **state)
     assert_int_equal(control_decide(&in).wake_ns, NOW + 40);
     in.grace_until_ns = NOW;
     assert_int_equal(decide(&in), CONTROL_TRANSFER);
+}
+
+/* Slow and behind are excused for a while after a start; dead is not. */
+static void test_a_death_after_a_start(void **state)
+{
+    static const struct {
+        enum ready_reason reason;
+        bool dead;
+        enum control_target target;
+        enum control_action want;
+    } rows[] = {
+        {READY_NODE_DOWN, false, CONTROL_TARGET_READY, CONTROL_NONE},
+        {READY_NODE_DOWN, true, CONTROL_TARGET_READY, CONTROL_TRANSFER},
+        {READY_NODE_DOWN, true, CONTROL_TARGET_FALLBACK, CONTROL_NONE},
+        {READY_NODE_DOWN, true, CONTROL_TARGET_NONE, CONTROL_NONE},
+        {READY_UNHEALTHY, false, CONTROL_TARGET_READY, CONTROL_NONE},
+        {READY_UNHEALTHY, true, CONTROL_TARGET_READY, CONTROL_TRANSFER}, /* the execution client */
+        {READY_EL_SYNCING, false, CONTROL_TARGET_READY, CONTROL_NONE},
+        {READY_UNKNOWN, false, CONTROL_TARGET_READY, CONTROL_NONE},
+        {READY_CONDUCTOR_DISABLED, false, CONTROL_TARGET_READY, CONTROL_TRANSFER},
+        {READY_OK, false, CONTROL_TARGET_READY, CONTROL_NONE},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        for (unsigned active = NODE_YES; active <= NODE_DONT_KNOW; active++) {
+            struct control_input in = base(true, false, true);
+
+            in.active = (enum node_tristate)active;
+            in.reason = rows[i].reason;
+            in.dead = rows[i].dead;
+            in.target = rows[i].target;
+            in.grace_until_ns = NOW + 40;
+            if (decide(&in) != rows[i].want)
+                fail_msg("row %zu, active %u: action %d", i, active, (int)decide(&in));
+        }
+    }
 }
 
 static void test_an_old_head_is_cured_by_starting(void **state)
@@ -484,6 +522,7 @@ int main(void)
         cmocka_unit_test(test_waits_for_the_first_check),
         cmocka_unit_test(test_retries),
         cmocka_unit_test(test_a_started_sequencer_has_time),
+        cmocka_unit_test(test_a_death_after_a_start),
         cmocka_unit_test(test_a_stranded_leader),
         cmocka_unit_test(test_a_silent_op_node),
         cmocka_unit_test(test_no_permit_while_the_head_is_lost),

@@ -56,16 +56,21 @@ static void on_done(void *ctx, enum round_kind kind, const struct round_facts *f
     b->facts = *facts;
 }
 
-static const struct round_facts *run_round(struct bench *b, enum round_kind kind)
+static const struct round_facts *run_round_within(struct bench *b, enum round_kind kind, uint64_t timeout_ms)
 {
     uint64_t limit_ns = clock_mono_ns() + UINT64_C(2000000) * TIMEOUT_MS;
     b->done = false;
-    assert_non_null(round_start(b->probe, &b->config, kind, TIMEOUT_MS, on_done, b));
+    assert_non_null(round_start(b->probe, &b->config, kind, timeout_ms, on_done, b));
     while (!b->done && clock_mono_ns() < limit_ns)
         (void)probe_step(b->probe, -1, 0, 20);
     assert_true(b->done);
     assert_int_equal(b->kind, kind);
     return &b->facts;
+}
+
+static const struct round_facts *run_round(struct bench *b, enum round_kind kind)
+{
+    return run_round_within(b, kind, TIMEOUT_MS);
 }
 
 static void test_each_kind_asks_only_what_it_needs(void **state)
@@ -196,6 +201,24 @@ static void test_a_cancelled_round_calls_nobody(void **state)
     assert_false(b->done);
 }
 
+/* Whoever answers anything, or may yet, is there. */
+static void test_a_death_is_told_from_silence(void **state)
+{
+    static const enum fake_mood moods[] = {FAKE_NORMAL, FAKE_HANGS, FAKE_HTTP_500, FAKE_GARBAGE, FAKE_UNKNOWN};
+    static const enum fake_method methods[] = {FAKE_SYNC, FAKE_ACTIVE, FAKE_ENABLED, FAKE_PEERS};
+    struct bench *b = *state;
+    for (size_t i = 0; i < sizeof moods / sizeof moods[0]; i++) {
+        for (size_t k = 0; k < sizeof methods / sizeof methods[0]; k++)
+            fake_node_set_mood(b->node, methods[k], moods[i], NULL);
+        const struct round_facts *f = run_round_within(b, ROUND_FULL, moods[i] == FAKE_HANGS ? 200 : TIMEOUT_MS);
+        assert_int_equal(f->check.sync.ok, moods[i] == FAKE_NORMAL);
+        assert_int_equal(f->node_gone, 0);
+    }
+    fake_node_free(b->node);
+    b->node = NULL;
+    assert_int_equal(run_round(b, ROUND_FULL)->node_gone, ROUND_NODE_CALLS);
+}
+
 static void count_loss(void *ctx)
 {
     ++*(unsigned *)ctx;
@@ -246,6 +269,7 @@ int main(void)
         ROUND_TEST(test_odd_answers),
         ROUND_TEST(test_rollup_boost),
         ROUND_TEST(test_a_cancelled_round_calls_nobody),
+        ROUND_TEST(test_a_death_is_told_from_silence),
         ROUND_TEST(test_lost_connections_are_told),
     };
     curl_global_init(CURL_GLOBAL_DEFAULT);

@@ -263,6 +263,7 @@ static void test_verdict_follows_the_node(void **state)
     WAIT_FOR(b, b->health.reason == HEALTH_UNSAFE_LAG);
     fake_node_set_mood(b->node, FAKE_SYNC, FAKE_HTTP_500, NULL);
     WAIT_FOR(b, b->health.reason == HEALTH_NODE_UNREACHABLE && b->health.node_reachable == 0);
+    assert_int_equal(b->health.node_gone, 0);
     assert_int_equal(page_read(b->page, &page, sizeof page), 0);
     assert_true(page.checks_failed_total[HEALTH_PEERS] >= 1);
     assert_true(page.checks_failed_total[HEALTH_UNSAFE_LAG] >= 1);
@@ -281,6 +282,7 @@ static void test_a_death_is_seen_by_its_connections(void **state)
     WAIT_FOR(b, b->health.node_reachable == 0);
     assert_true(b->lost_by_full);
     WAIT_FOR(b, b->health.reason == HEALTH_NODE_UNREACHABLE && !b->health.healthy);
+    assert_int_equal(b->health.node_gone, 1);
 }
 
 /* An execution client that was there and is not; one that answers nothing, or an error, is there. */
