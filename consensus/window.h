@@ -10,13 +10,13 @@
 #include "consensus/entry.h"
 #include "consensus/proposal.h"
 #include "consensus/snapshot.h"
+#include "shared/config/worker_config.h"
 #include "shared/proto/bodies.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define WINDOW_PAYLOADS_MAX 1024 /* of --raft.window-payloads */
 #define WINDOW_PAYLOADS_DEFAULT 64
 #define WINDOW_BYTES_DEFAULT ((size_t)64 << 20)
 #define WINDOW_SNAPSHOT_VERSION 2

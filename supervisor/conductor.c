@@ -107,6 +107,15 @@ enum control_target conductor_choose(struct conductor *c, struct msg_transfer *r
     return class;
 }
 
+/* The payloads that consensus can give op-node: as configured, or fewer when large ones push each other out. (A window
+ * that holds few because it is new says nothing: the heads of others are told late.) */
+static uint64_t window_payloads(const struct conductor *c)
+{
+    bool is_full = c->view.window_count > 0 && c->view.window_bytes >= c->opts->window_bytes / 2;
+
+    return is_full && c->view.window_count < c->opts->window_payloads ? c->view.window_count : c->opts->window_payloads;
+}
+
 enum ready_reason conductor_reason(const struct conductor *c)
 {
     struct ready_input in = {
@@ -121,7 +130,7 @@ enum ready_reason conductor_reason(const struct conductor *c)
         .interval_ns = c->opts->health_interval_ms * MS_NS,
         .head_valid = c->lead.head_valid != 0,
         .head_number = c->lead.head.number,
-        .window = c->opts->window_payloads,
+        .window = window_payloads(c),
         .hold_down_until_ns = c->hold_down_until_ns,
     };
 
@@ -179,7 +188,8 @@ static void gather(struct conductor *c, struct control_input *in, struct msg_tra
     in->reason = conductor_reason(c);
     in->dead = is_dead(c, in->reason);
     in->curable = in->reason == READY_UNHEALTHY && c->health.reason == HEALTH_UNSAFE_LAG && c->lead.head_valid &&
-                  c->health.unsafe_head.number + c->opts->window_payloads >= c->lead.head.number;
+                  (c->health.unsafe_head.number >= c->lead.head.number ||
+                   c->lead.head.number - c->health.unsafe_head.number <= window_payloads(c));
     in->active = c->active;
     in->maybe_active = c->maybe_active;
     in->permitted = c->permitted;

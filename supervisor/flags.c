@@ -42,7 +42,7 @@ const struct flag flag_table[] = {
     {"raft.trailing-logs", FLAG_UINT, GROUP_RAFT, NEED_NO, "N", "128",
      "Log entries kept after a snapshot; limits in bytes come first.", FIELD(trailing_logs)},
     {"raft.window-payloads", FLAG_UINT, GROUP_RAFT, NEED_NO, "N", "64",
-     "Newest payloads kept for a new leader whose op-node misses some.", FIELD(window_payloads)},
+     "Newest payloads kept for a new leader whose op-node misses some; at most 1024.", FIELD(window_payloads)},
     {"raft.window-bytes", FLAG_UINT, GROUP_RAFT, NEED_NO, "BYTES", "67108864",
      "Limit of their size together; the newest one is always kept.", FIELD(window_bytes)},
     /* ---- the node ---- */

@@ -172,8 +172,10 @@ static int check_raft(const struct check *c)
                            (unsigned long long)o->snapshot_interval_ms, RAFT_TIMEOUT_MIN_MS);
     if (o->snapshot_threshold == 0)
         return FAIL_CONFIG(c, "failed to create raft: --raft.snapshot-threshold is 0; want at least 1");
-    if (o->window_payloads == 0)
-        return FAIL_CONFIG(c, "invalid window: --raft.window-payloads is 0; at least one payload is always kept");
+    /* Who lags by less counts as ready: it must be what consensus keeps. */
+    if (o->window_payloads == 0 || o->window_payloads > WINDOW_PAYLOADS_MAX)
+        return FAIL_CONFIG(c, "invalid window: --raft.window-payloads is %llu; want 1 to %d",
+                           (unsigned long long)o->window_payloads, WINDOW_PAYLOADS_MAX);
     return 0;
 }
 

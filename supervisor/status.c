@@ -34,7 +34,8 @@ enum ready_reason status_ready_reason(const struct ready_input *in)
         return h->node_reachable ? READY_UNHEALTHY : READY_NODE_DOWN;
     if (h->el_syncing == NODE_YES)
         return READY_EL_SYNCING;
-    if (in->head_valid && h->unsafe_head.number + in->window < in->head_number)
+    if (in->head_valid && h->unsafe_head.number < in->head_number &&
+        in->head_number - h->unsafe_head.number > in->window)
         return READY_LAGGING;
     if (in->now_ns < in->hold_down_until_ns)
         return READY_HELD_DOWN;

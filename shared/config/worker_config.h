@@ -10,6 +10,7 @@
 
 #define CONFIG_URL_SIZE 1024
 #define CONFIG_PATH_SIZE 1024
+#define WINDOW_PAYLOADS_MAX 1024 /* of --raft.window-payloads */
 #define WORKER_CONFIG_MAGIC UINT64_C(0x6f70636f6e640001)
 
 struct config_common {

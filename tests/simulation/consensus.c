@@ -295,7 +295,7 @@ void consensus_start(struct host *h)
     n->worker.page = &h->cons_page;
     n->head_changed_ms = w->now_ms;
     snprintf(n->advertised, sizeof n->advertised, "host:%u", h->index + 1);
-    n->window = window_new((unsigned)h->options.window_payloads, 1 << 20);
+    n->window = window_new((unsigned)h->options.window_payloads, h->options.window_bytes);
     n->commits = commits_new(n);
     n->exports = exports_new(n);
     n->adopts = adopts_new(n);

@@ -132,6 +132,7 @@ static void init_host(struct world *w, unsigned index)
     h->options.unsafe_interval_ms = 5000;
     h->options.min_peer_count = 1;
     h->options.window_payloads = 40 + dice_below(&w->dice, 60);
+    h->options.window_bytes = 1 << 20;
     h->storage.host = h->peers.host = h->opnode.host = h;
     sim_disk_init(&h->storage.disk, &w->dice);
     h->storage.disk.delay_ms_max = 1;

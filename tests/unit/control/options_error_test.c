@@ -73,6 +73,8 @@ static const struct error_case error_cases[] = {
      {"LeaderLeaseTimeout (2s) cannot be larger than heartbeat timeout", "raft.lease-timeout"}},
     {REQUIRED "--raft.snapshot-threshold 0", "", OPTIONS_CONFIG_ERROR, {"raft.snapshot-threshold"}},
     {REQUIRED "--raft.window-payloads 0", "", OPTIONS_CONFIG_ERROR, {"raft.window-payloads"}},
+    {REQUIRED "--raft.window-payloads 1025", "", OPTIONS_CONFIG_ERROR, {"raft.window-payloads is 1025", "1024"}},
+    {REQUIRED "--raft.window-payloads 4294967296", "", OPTIONS_CONFIG_ERROR, {"raft.window-payloads"}},
     {REQUIRED "--rpc.max-body-size 1", "", OPTIONS_CONFIG_ERROR, {"rpc.max-body-size"}},
     {REQUIRED "--rpc.commit-timeout 1ms", "", OPTIONS_CONFIG_ERROR, {"rpc.commit-timeout"}},
     {REQUIRED "--rpc.admin-socket admin.sock",
