@@ -60,7 +60,9 @@ static int duration_parse_part(const char **text, uint64_t *ret_ns)
         return OC_ESYNTAX;
     if (__builtin_mul_overflow(whole, unit, &ns))
         return OC_ERANGE;
-    ns += (uint64_t)((double)fraction * ((double)unit / (double)scale) + 1e-6);
+    /* Less than a unit, which may still be too much. */
+    if (__builtin_add_overflow(ns, (uint64_t)((double)fraction * ((double)unit / (double)scale) + 1e-6), &ns))
+        return OC_ERANGE;
     *text = p + len;
     *ret_ns = ns;
     return 0;

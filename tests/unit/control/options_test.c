@@ -312,6 +312,8 @@ static void test_durations(void **state)
         {"1d", OC_ESYNTAX, 0},
         {"1s ", OC_ESYNTAX, 0},
         {"9223372037s", OC_ERANGE, 0},
+        {"18446744073.9s", OC_ERANGE, 0},
+        {"1s18446744073.9s", OC_ERANGE, 0},
         {"99999999999999999999s", OC_ERANGE, 0},
     };
     static const struct {
