@@ -79,6 +79,9 @@ const char *status_ready_reason_name(uint32_t reason)
         [READY_STOPPED] = "stopped",
         [READY_HELD_DOWN] = "held_down",
         [READY_WITNESS] = "witness",
+        [READY_NO_CONSENSUS] = "no_consensus",
+        [READY_NOT_MEMBER] = "not_a_member",
+        [READY_NO_LEADER] = "no_leader",
     };
     return PICK(names, reason);
 }

@@ -26,6 +26,9 @@ const char *verdict_member_state(const struct page_server *s)
         [READY_STOPPED] = "stopped",
         [READY_HELD_DOWN] = "held back",
         [READY_WITNESS] = "witness",
+        [READY_NO_CONSENSUS] = "without consensus",
+        [READY_NOT_MEMBER] = "not a member",
+        [READY_NO_LEADER] = "without leader",
     };
     if (s->contact_age_ms > VERDICT_CONTACT_MS)
         return "not heard";

@@ -31,7 +31,7 @@ struct conductor *conductor_new(const struct options *opts, const struct conduct
     c->paused = opts->paused;
     c->node_up = opts->node_argv == NULL && !opts->raft_witness;
     c->active = c->node_up ? NODE_DONT_KNOW : NODE_NO;
-    c->leader_changed_ns = now_ns;
+    c->leader_changed_ns = c->leaderless_ns = now_ns;
     c->record_due_ns = now_ns;
     c->wake_ns = now_ns;
     c->state_index = 2; /* as upstream: not leader, healthy, not active */
@@ -230,12 +230,34 @@ static void log_state(struct conductor *c, unsigned now)
     c->status.state_changes_total[now]++;
 }
 
-/* With paused and stopped, as peers and people see it. */
+/* With paused and stopped, as peers see it. */
 static enum ready_reason shown_reason(const struct conductor *c)
 {
     if (c->stopped || c->leaving)
         return READY_STOPPED;
     return c->paused ? READY_PAUSED : conductor_reason(c);
+}
+
+static bool is_member(const struct conductor *c)
+{
+    for (uint64_t i = 0; i < c->view.server_count && i < CLUSTER_SERVERS_MAX; i++)
+        if (strncmp(c->view.servers[i].id, c->opts->server_id, SERVER_ID_SIZE) == 0)
+            return true;
+    return !c->view_valid; /* not known to be none */
+}
+
+/* As people see it, who can ask a node that its peers do not hear. */
+static enum ready_reason published_reason(const struct conductor *c)
+{
+    const struct ready_cluster in = {
+        .consensus_up = c->consensus_up,
+        .is_member = is_member(c),
+        .leaderless_ns = c->leaderless_ns != 0 ? c->now_ns - c->leaderless_ns : 0,
+        .election_ns = c->opts->election_timeout_ms * MS_NS,
+    };
+    enum ready_reason own = shown_reason(c);
+
+    return own == READY_OK ? status_cluster_reason(&in) : own;
 }
 
 void conductor_publish(struct conductor *c)
@@ -249,7 +271,7 @@ void conductor_publish(struct conductor *c)
     s->leader = c->leader;
     s->healthy = c->health_seen ? c->verdict : 1; /* as upstream, before the first check */
     s->active = c->active;
-    s->ready_reason = shown_reason(c);
+    s->ready_reason = published_reason(c);
     log_state(c, s->leader * 4 + s->healthy * 2 + (c->active == NODE_YES));
     if (c->ever_published && memcmp(s, &c->published, sizeof *s) == 0)
         return;
@@ -359,7 +381,7 @@ void conductor_run(struct conductor *c)
 
     check_clock(c);
     op_tick(c);
-    story_look(c, shown_reason(c));
+    story_look(c, published_reason(c));
     do {
         gather(c, &in, &target);
         out = control_decide(&in);
@@ -371,7 +393,7 @@ void conductor_run(struct conductor *c)
         c->wake_ns = c->now_ns + 100 * MS_NS;
     conductor_publish(c);
     send_record(c);
-    story_look(c, shown_reason(c));
+    story_look(c, published_reason(c));
 }
 
 void conductor_consensus_wakes(struct conductor *c)

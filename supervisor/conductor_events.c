@@ -55,6 +55,10 @@ static void on_leadership(struct conductor *c, const struct msg_leadership *lead
 
     c->lead = *lead;
     c->lead.leader_id[SERVER_ID_SIZE - 1] = '\0';
+    if (*c->lead.leader_id != '\0')
+        c->leaderless_ns = 0;
+    else if (c->leaderless_ns == 0)
+        c->leaderless_ns = c->now_ns;
     note_reign(c);
     if (lead->fresh_bootstrap != 0 && !c->hold_released && !c->paused) {
         c->paused = true;
@@ -268,6 +272,7 @@ static void send_node_event(struct conductor *c)
 static void on_consensus_worker(struct conductor *c, bool up)
 {
     c->consensus_up = up;
+    c->leaderless_ns = c->now_ns;
     if (up)
         return;
     /* A transfer under way ends with the worker. */

@@ -56,6 +56,7 @@ struct conductor {
     bool was_leader;
     bool lost_by_worker_restart;
     uint64_t leader_changed_ns;
+    uint64_t leaderless_ns; /* since when no leader is known; 0: one is */
     uint64_t progress_ns;
     char reign_id[SERVER_ID_SIZE]; /* who led last, this node included … */
     uint64_t reign_head_number;    /* … and the head when that began */

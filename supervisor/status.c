@@ -2,6 +2,7 @@
 #include "supervisor/status.h"
 
 #define VERDICT_KEEP_MIN_NS UINT64_C(3000000000)
+#define ELECTION_MIN_NS UINT64_C(1000000000)
 
 uint64_t status_verdict_expires_ns(uint64_t verdict_ns, uint64_t interval_ns)
 {
@@ -42,6 +43,18 @@ enum ready_reason status_ready_reason(const struct ready_input *in)
     return READY_OK;
 }
 
+enum ready_reason status_cluster_reason(const struct ready_cluster *in)
+{
+    uint64_t patience_ns = 3 * in->election_ns;
+
+    if (!in->consensus_up)
+        return READY_NO_CONSENSUS;
+    if (!in->is_member)
+        return READY_NOT_MEMBER;
+    return in->leaderless_ns > (patience_ns > ELECTION_MIN_NS ? patience_ns : ELECTION_MIN_NS) ? READY_NO_LEADER
+                                                                                               : READY_OK;
+}
+
 const char *status_ready_text(enum ready_reason reason)
 {
     static const char *const texts[READY_REASON_COUNT] = {
@@ -56,6 +69,9 @@ const char *status_ready_text(enum ready_reason reason)
         [READY_STOPPED] = "stopped",
         [READY_HELD_DOWN] = "recently gave leadership away",
         [READY_WITNESS] = "a witness does not sequence",
+        [READY_NO_CONSENSUS] = "the consensus worker is down",
+        [READY_NOT_MEMBER] = "not a member of a cluster",
+        [READY_NO_LEADER] = "no contact with a leader",
     };
     return (unsigned)reason < READY_REASON_COUNT ? texts[reason] : "unknown";
 }

@@ -28,6 +28,18 @@ struct ready_input {
  * needed. A verdict is believed for max(2 intervals, 3 s) after the last check. */
 enum ready_reason status_ready_reason(const struct ready_input *in);
 
+struct ready_cluster {
+    bool consensus_up;
+    bool is_member;         /* by the newest configuration known here */
+    uint64_t leaderless_ns; /* for how long no leader has been known; 0: one is */
+    uint64_t election_ns;   /* the election timeout */
+};
+
+/* Why a node that is ready for itself can take over from nobody: it is cut off, or unknown to the others (READY_OK: not
+ * so). For those who ask this node, and nothing is decided by it: who is cut off cannot be chosen anyway. An
+ * election is no reason; it has three of its timeouts, or a second. */
+enum ready_reason status_cluster_reason(const struct ready_cluster *in);
+
 /* When the verdict stops being believed (absolute ns). */
 uint64_t status_verdict_expires_ns(uint64_t verdict_ns, uint64_t interval_ns);
 

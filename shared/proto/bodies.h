@@ -153,6 +153,10 @@ enum ready_reason { /* why a node is not ready; 0 = ready */
                     READY_STOPPED,
                     READY_HELD_DOWN,
                     READY_WITNESS, /* has no op-node */
+                    /* Only on the node's own page: no peer that hears of it could go by them. */
+                    READY_NO_CONSENSUS, /* its consensus worker is down */
+                    READY_NOT_MEMBER,   /* of no cluster, as far as it knows */
+                    READY_NO_LEADER,    /* has heard of none for a while */
                     READY_REASON_COUNT
 };
 
