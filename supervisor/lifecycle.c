@@ -106,6 +106,7 @@ static const struct cell node_table[LIFE_STATE_COUNT][LIFE_EVENT_COUNT] =
                 [LIFE_EV_NO_FORK] = TO(BACKOFF, DELAY),
                 [LIFE_EV_GIVE_UP] = TO(FAILED, REPORT),
                 [LIFE_EV_EXEC_OK] = TO(STARTING, NONE),
+                [LIFE_EV_FAULT] = TO(KILLING, KILL),
                 [LIFE_EV_STOP] = TO(TERMINATING, TERM),
                 [LIFE_EV_HASTEN] = TO(KILLING, KILL),
                 [LIFE_EV_TIMEOUT] = TO(KILLING, KILL),
@@ -115,12 +116,14 @@ static const struct cell node_table[LIFE_STATE_COUNT][LIFE_EVENT_COUNT] =
             {
                 /* No time limit: op-node may wait for its L1 for as long as it takes. */
                 [LIFE_EV_READY] = TO(RUNNING, NONE),
+                [LIFE_EV_FAULT] = TO(KILLING, KILL),
                 [LIFE_EV_STOP] = TO(TERMINATING, TERM),
                 [LIFE_EV_HASTEN] = TO(TERMINATING, TERM),
                 [LIFE_EV_EXITED] = TO(REAPED, NONE),
             },
         [LIFE_RUNNING] =
             {
+                [LIFE_EV_FAULT] = TO(KILLING, KILL),
                 [LIFE_EV_STOP] = TO(TERMINATING, TERM),
                 [LIFE_EV_HASTEN] = TO(TERMINATING, TERM),
                 [LIFE_EV_EXITED] = TO(REAPED, NONE),
@@ -128,6 +131,7 @@ static const struct cell node_table[LIFE_STATE_COUNT][LIFE_EVENT_COUNT] =
         /* One SIGTERM only: a second would cut op-node's graceful stop short. */
         [LIFE_TERMINATING] =
             {
+                [LIFE_EV_FAULT] = TO(KILLING, KILL),
                 [LIFE_EV_HASTEN] = TO(KILLING, KILL),
                 [LIFE_EV_TIMEOUT] = TO(KILLING, QUIT),
                 [LIFE_EV_EXITED] = TO(REAPED, NONE),

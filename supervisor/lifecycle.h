@@ -30,7 +30,7 @@ enum life_event {
     LIFE_EV_EXEC_OK,  /* its program runs */
     LIFE_EV_HELLO,    /* a worker's valid HELLO */
     LIFE_EV_READY,    /* a worker's READY; op-node answered */
-    LIFE_EV_FAULT,    /* it broke the protocol, does not answer, or does not read */
+    LIFE_EV_FAULT,    /* it broke the protocol, does not answer or read, or cannot be watched */
     LIFE_EV_CHAN_END, /* a worker's channel ended: it is exiting */
     LIFE_EV_STOP,     /* finish in order */
     LIFE_EV_HASTEN,   /* the operator is out of patience */

@@ -73,17 +73,21 @@ static const struct row node_rows[] = {
     R(SPAWNING, NO_FORK, BACKOFF, DELAY),
     R(SPAWNING, GIVE_UP, FAILED, REPORT),
     R(SPAWNING, EXEC_OK, STARTING, NONE),
+    R(SPAWNING, FAULT, KILLING, KILL),
     R(SPAWNING, STOP, TERMINATING, TERM),
     R(SPAWNING, HASTEN, KILLING, KILL),
     R(SPAWNING, TIMEOUT, KILLING, KILL),
     R(SPAWNING, EXITED, REAPED, NONE),
     R(STARTING, READY, RUNNING, NONE),
+    R(STARTING, FAULT, KILLING, KILL),
     R(STARTING, STOP, TERMINATING, TERM),
     R(STARTING, HASTEN, TERMINATING, TERM),
     R(STARTING, EXITED, REAPED, NONE),
+    R(RUNNING, FAULT, KILLING, KILL),
     R(RUNNING, STOP, TERMINATING, TERM),
     R(RUNNING, HASTEN, TERMINATING, TERM),
     R(RUNNING, EXITED, REAPED, NONE),
+    R(TERMINATING, FAULT, KILLING, KILL),
     R(TERMINATING, HASTEN, KILLING, KILL),
     R(TERMINATING, TIMEOUT, KILLING, QUIT),
     R(TERMINATING, EXITED, REAPED, NONE),
@@ -164,6 +168,20 @@ static void stop_always_reaches_kill(void **state)
     }
 }
 
+/* What was found faulty is killed at once: a fault that nothing comes of would be looked at again and again. */
+static void a_fault_is_never_ignored(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < LIFE_KIND_COUNT; kind++) {
+        for (int s = 0; s < LIFE_STATE_COUNT; s++) {
+            struct life_step step = lifecycle_next((enum life_kind)kind, (enum lifecycle_state)s, LIFE_EV_FAULT);
+
+            if (lifecycle_is_alive((enum lifecycle_state)s) && is_used(kind, s) && s != LIFE_KILLING)
+                assert_true(step.next == LIFE_KILLING && step.action == LIFE_ACT_KILL);
+        }
+    }
+}
+
 static void every_live_state_takes_an_exit(void **state)
 {
     (void)state;
@@ -199,9 +217,8 @@ static void limits_belong_to_their_states(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_state_and_event),
-        cmocka_unit_test(stop_always_reaches_kill),
-        cmocka_unit_test(every_live_state_takes_an_exit),
+        cmocka_unit_test(every_state_and_event),         cmocka_unit_test(stop_always_reaches_kill),
+        cmocka_unit_test(a_fault_is_never_ignored),      cmocka_unit_test(every_live_state_takes_an_exit),
         cmocka_unit_test(limits_belong_to_their_states),
     };
 
