@@ -77,6 +77,15 @@ void conductor_enter(struct conductor *c, uint64_t now_ns)
 
 /* ---- gathering ---- */
 
+/* As with messages, nobody's word is taken for it that a text ends. */
+static void terminate_names(struct page_consensus *page)
+{
+    for (unsigned i = 0; i < CLUSTER_SERVERS_MAX; i++) {
+        page->servers[i].id[SERVER_ID_SIZE - 1] = '\0';
+        page->servers[i].addr[SERVER_ADDR_SIZE - 1] = '\0';
+    }
+}
+
 void conductor_refresh_view(struct conductor *c)
 {
     bool had_head = c->view_valid && c->view.head_valid;
@@ -85,6 +94,7 @@ void conductor_refresh_view(struct conductor *c)
     c->view_valid = c->page != NULL && page_read(c->page, &c->view, sizeof c->view) == 0;
     if (!c->view_valid)
         memset(&c->view, 0, sizeof c->view);
+    terminate_names(&c->view);
     if (!c->view.head_valid)
         return;
     if (!had_head || memcmp(&before, &c->view.head, sizeof before) != 0)
@@ -241,7 +251,7 @@ static enum ready_reason shown_reason(const struct conductor *c)
 static bool is_member(const struct conductor *c)
 {
     for (uint64_t i = 0; i < c->view.server_count && i < CLUSTER_SERVERS_MAX; i++)
-        if (strncmp(c->view.servers[i].id, c->opts->server_id, SERVER_ID_SIZE) == 0)
+        if (strcmp(c->view.servers[i].id, c->opts->server_id) == 0)
             return true;
     return !c->view_valid; /* not known to be none */
 }

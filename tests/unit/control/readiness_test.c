@@ -171,6 +171,28 @@ static void test_a_node_that_is_no_member(void **state)
     assert_int_equal(f->page.ready_reason, READY_OK); /* it leads */
 }
 
+/* A consensus worker gone wrong: what it publishes does not run on into what comes after it. */
+static void test_names_without_an_end(void **state)
+{
+    struct page_server *b;
+    struct fake_sent s;
+
+    (void)state;
+    fake_workers_up(f);
+    fake_become_sequencing_leader(f);
+    b = fake_add_server(f, "b", READY_OK);
+    memset(b->id, 'b', sizeof b->id);
+    memset(b->addr, 'b', sizeof b->addr);
+    fake_publish(f);
+    fake_run_ms(f, 2500);
+    fake_health(f, false, NODE_YES);
+    s = fake_take(f, MSG_NODE_CMD);
+    fake_node_result(f, &s, NODE_OK, NODE_NO);
+    s = fake_take(f, MSG_TRANSFER);
+    assert_int_equal(strnlen(s.body.transfer.target_id, SERVER_ID_SIZE), SERVER_ID_SIZE - 1);
+    assert_int_equal(strnlen(s.body.transfer.target_addr, SERVER_ADDR_SIZE), SERVER_ADDR_SIZE - 1);
+}
+
 /* "As many as there are" is a window, too. */
 static void test_a_window_without_limit(void **state)
 {
@@ -230,6 +252,7 @@ int main(void)
         cmocka_unit_test(test_reasons_of_the_cluster),
         T(test_a_node_that_is_cut_off),
         T(test_a_node_that_is_no_member),
+        T(test_names_without_an_end),
         cmocka_unit_test(test_a_window_without_limit),
         T(test_a_window_of_large_payloads),
     };
