@@ -181,11 +181,20 @@ def op_node_that_is_not_ours_dies(s):
     s.begin()
     for _ in range(3):
         lead = s.c.wait_sequencer()
-        time.sleep(2.5)  # one that has just begun is given two checks
+        time.sleep(2.5)
         s.cost("the leader's op-node is killed", lead.stop_op_node, lambda n=lead: s.c.wait_sequencer(20, not_this=n), 10)
         assert s.costs[-1]["gap_ms"] <= 450
         lead.start_op_node("--sequencer.stopped")
         s.wait_ready(*s.c.nodes)
+    # One that has just begun is given two checks to be slow in, but not to be dead.
+    former = s.c.wait_sequencer()
+    lead = s.others(former)[0]
+    assert s.transfer(former, lead) is None
+    s.c.wait_sequencer(20, not_this=former)
+    time.sleep(0.3)
+    s.cost("the leader's op-node is killed right after its start", lead.stop_op_node,
+           lambda: s.c.wait_sequencer(20, not_this=lead), 10)
+    assert s.costs[-1]["gap_ms"] < 1000
 
 
 class Door:
