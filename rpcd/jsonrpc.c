@@ -8,6 +8,9 @@
 #include <string.h>
 #include <strings.h>
 
+/* Of a name that no method has. */
+#define METHOD_SHOWN_BYTES 100
+
 void jsonrpc_set_error(struct jsonrpc_error *e, int code, const char *fmt, ...)
 {
     va_list args;
@@ -62,7 +65,9 @@ static bool take_method(const struct members *m, struct jsonrpc_message *ret)
     if (!m->has_method)
         return false;
     if (json_string_decode(m->method, ret->method_name, sizeof ret->method_name) < 0)
-        (void)snprintf(ret->method_name, sizeof ret->method_name, "%.*s", 100, m->method.at + 1);
+        (void)snprintf(ret->method_name, sizeof ret->method_name, "%.*s",
+                       m->method.len - 2 < METHOD_SHOWN_BYTES ? (int)m->method.len - 2 : METHOD_SHOWN_BYTES,
+                       m->method.at + 1);
     ret->method = method_find(ret->method_name, strlen(ret->method_name));
     return true;
 }

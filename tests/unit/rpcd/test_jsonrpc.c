@@ -122,6 +122,30 @@ static void test_strings(void **state)
     assert_true(len <= 16 && json[len - 1] == '"');
 }
 
+/* What is told of a name goes no further than the name. */
+static void test_method_is_told_within_its_bounds(void **state)
+{
+    static const struct {
+        const char *text, *message;
+    } rows[] = {
+        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"a_b\\u0000\"}",
+         "the method a_b\\u0000 does not exist/is not available"},
+        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"a_subscribe\"}", "notifications not supported"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const size_t len = strlen(rows[i].text);
+        char *exact = malloc(len);
+        struct jsonrpc_message msg;
+        struct jsonrpc_error error;
+        memcpy(exact, rows[i].text, len);
+        jsonrpc_parse((struct json_span){exact, len}, &msg, &error);
+        assert_int_equal(error.code, JSONRPC_METHOD_NOT_FOUND);
+        assert_string_equal(error.message, rows[i].message);
+        free(exact);
+    }
+}
+
 static void test_peek_commit(void **state)
 {
 #define COMMIT_HEAD "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"conductor_commitUnsafePayload\",\"params\":"
@@ -270,10 +294,15 @@ static void test_command_line(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_skip_value),       cmocka_unit_test(test_every_byte_of_a_string_counts),
-        cmocka_unit_test(test_depth_is_limited), cmocka_unit_test(test_strings),
-        cmocka_unit_test(test_peek_commit),      cmocka_unit_test(test_answers_of_upstreams),
-        cmocka_unit_test(test_commit_verdict),   cmocka_unit_test(test_command_line),
+        cmocka_unit_test(test_skip_value),
+        cmocka_unit_test(test_every_byte_of_a_string_counts),
+        cmocka_unit_test(test_depth_is_limited),
+        cmocka_unit_test(test_strings),
+        cmocka_unit_test(test_method_is_told_within_its_bounds),
+        cmocka_unit_test(test_peek_commit),
+        cmocka_unit_test(test_answers_of_upstreams),
+        cmocka_unit_test(test_commit_verdict),
+        cmocka_unit_test(test_command_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
