@@ -119,8 +119,21 @@ static int index_withdrawals(struct value_error *e, struct text_cursor *c, struc
     return 0;
 }
 
-static int index_unknown(struct value_error *e, struct text_cursor *c, struct envelope *env, const char *name_start)
+/* Readers of JSON match names in any case and undo escapes, so that "block\u0048ash", or a letter that folds to an
+ * ASCII one, would be a second blockHash to op-node when the payload is given back to it. */
+static bool is_plain_name(const struct text_span *name)
 {
+    for (size_t i = 0; i < name->len; i++)
+        if (name->p[i] < 0x20 || name->p[i] > 0x7e || name->p[i] == '\\')
+            return false;
+    return true;
+}
+
+static int index_unknown(struct value_error *e, struct text_cursor *c, struct envelope *env, const char *name_start,
+                         const struct text_span *name)
+{
+    if (!is_plain_name(name))
+        return value_fail(e, "executionPayload", "has an unknown field whose name is not plain ASCII");
     if (!text_take_value(c, NULL))
         return value_fail_syntax(e);
     size_t len = (size_t)(c->p - name_start);
@@ -149,7 +162,7 @@ static int index_member(struct value_error *e, struct text_cursor *c, struct env
             return index_withdrawals(e, c, env);
         return take_string_member(e, c, path, &env->fields[f]);
     }
-    return index_unknown(e, c, env, name_start);
+    return index_unknown(e, c, env, name_start, name);
 }
 
 static int index_payload(struct value_error *e, struct text_cursor *c, struct envelope *env)

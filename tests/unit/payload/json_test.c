@@ -56,6 +56,9 @@ static const struct refusal refusals[] = {
     {"isthmus", "\"withdrawals\":[]", "\"withdrawals\":[{\"amount\":\"1\"}]", OC_ESYNTAX, "without 0x prefix"},
     {"isthmus", "\"withdrawals\":[]", "\"withdrawals\":[{\"colour\":\"0x1\"}]", OC_ESYNTAX, "unknown field"},
     {"isthmus", "\"withdrawals\":[]", "\"withdrawals\":[{\"index\":\"0x\\\"\"}]", OC_ESYNTAX, "invalid hex number"},
+    /* what would be another field, or a second one, to who undoes escapes and folds letters */
+    {"isthmus", "\"gasUsed\"", "\"block\\u0048ash\":\"0x1\",\"gasUsed\"", OC_ESYNTAX, "not plain ASCII"},
+    {"isthmus", "\"gasUsed\"", "\"bloc\xe2\x84\xaaHash\":\"0x1\",\"gasUsed\"", OC_ESYNTAX, "not plain ASCII"},
     /* fields of a fork without those of the fork before */
     {"isthmus", "\"parentBeaconBlockRoot\"", "\"other\"", OC_ESYNTAX, "envelope is missing data"},
     {"ecotone", "\"parentBeaconBlockRoot\"", "\"other\"", OC_ESYNTAX, "parentBeaconBlockRoot is missing"},
