@@ -1,12 +1,16 @@
 /* conductorctl's one JSON-RPC call. */
 #include "rpcd/ctl/conductorctl.h"
+#include "rpcd/ctl/field.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 /* Longer than any method of rpcd takes. */
@@ -74,11 +78,27 @@ static void watch_progress(CURL *e, struct progress *p)
     (void)curl_easy_setopt(e, CURLOPT_NOPROGRESS, 0L);
 }
 
+/* Why nobody is reached at a Unix socket: an errno, or 0 if one can connect now. curl speaks of a host and a port, and
+ * not every version of it keeps the system's reason. */
+static int find_socket_problem(const char *path)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof addr.sun_path)
+        return ENAMETOOLONG;
+    memcpy(addr.sun_path, path, strlen(path));
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return errno;
+    const int rc = connect(fd, (const struct sockaddr *)&addr, sizeof addr) < 0 ? errno : 0;
+    (void)close(fd);
+    return rc;
+}
+
 static int post(FILE *err, const char *url, const char *body, long timeout_ms, struct progress *progress,
                 struct answer *ret)
 {
     char error[CURL_ERROR_SIZE] = "";
-    long status = 0, os_errno = 0;
+    long status = 0;
     int code = CTL_UNREACHABLE;
     CURL *e = curl_easy_init();
     struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
@@ -105,12 +125,16 @@ static int post(FILE *err, const char *url, const char *body, long timeout_ms, s
     if (progress->told_s > 0)
         (void)fputs("\r\033[K", stderr);
     (void)curl_easy_getinfo(e, CURLINFO_RESPONSE_CODE, &status);
-    if (rc == CURLE_COULDNT_CONNECT && is_socket && curl_easy_getinfo(e, CURLINFO_OS_ERRNO, &os_errno) == CURLE_OK &&
-        os_errno != 0)
-        complain(err, "cannot reach %s: %s\n", url, strerror((int)os_errno)); /* curl speaks of a port */
+    const int why = rc == CURLE_COULDNT_CONNECT && is_socket ? find_socket_problem(url) : 0;
+    if (why != 0)
+        complain(err, "cannot reach %s: %s\n", url, strerror(why));
     else if (rc != CURLE_OK)
         complain(err, "cannot reach %s: %s\n", url, error[0] != '\0' ? error : curl_easy_strerror(rc));
     else if (status == 403) {
+        if (ret->at != NULL) {
+            ret->at[strcspn(ret->at, "\r\n")] = '\0';
+            ctl_make_plain(ret->at, false);
+        }
         complain(err, "%s: refused: %.200s\n", url, ret->at != NULL ? ret->at : "forbidden");
         code = CTL_REFUSED;
     } else if (status != 200)
@@ -147,8 +171,8 @@ int ctl_call_within(FILE *err, const char *rpc, const char *method, const char *
     root = cJSON_ParseWithLength(answer.at != NULL ? answer.at : "", answer.len);
     const cJSON *error = cJSON_GetObjectItemCaseSensitive(root, "error");
     if (error != NULL) {
-        const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(error, "message"));
-        complain(err, "refused: %s\n", text != NULL ? text : "no reason given");
+        const char *text = field_text(error, "message");
+        complain(err, "refused: %s\n", text[0] != '\0' ? text : "no reason given");
         code = CTL_REFUSED;
         goto out;
     }

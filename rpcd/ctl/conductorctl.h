@@ -99,11 +99,17 @@ int ctl_watch(const struct ctl_request *req);
 
 /* Shows a result: for people, or as JSON. */
 void ctl_print(const struct ctl_request *req, const cJSON *result);
+/* Whether all that was printed has gone out: CTL_OK, or CTL_REFUSED after having said why not (a full disk; that a
+ * reader has gone needs no words). */
+int ctl_flush(void);
 /* One compact line of JSON; `value` NULL: out of memory. */
 void ctl_print_json_line(const cJSON *value);
 /* A text that others wrote, without what could command a terminal: control characters are shown as \x1b. Colours are
  * kept if it goes to a terminal and end with the text, else they are left out. */
 void ctl_print_plain(FILE *out, const char *text, bool is_terminal);
+/* The same in place, for text among our own: every control character becomes "?", but a line break if it may have
+ * those. */
+void ctl_make_plain(char *text, bool has_lines);
 /* The cluster as a table, by the status of one node. */
 void ctl_print_cluster(FILE *out, const cJSON *status);
 /* Pure: what a member is doing, as one to three words; `server` is an element of status' "servers". */

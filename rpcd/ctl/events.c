@@ -61,9 +61,9 @@ void ctl_print_event(FILE *out, const cJSON *event)
         (void)fprintf(out, "  (time %" PRIu64 " in a row)", field_number(event, "repeats"));
     (void)fprintf(out, "\n");
     if (strcmp(kind, "process_down") == 0)
-        print_detail(out, "| ", field_text(event, "detail"));
+        print_detail(out, "| ", field_lines(event, "detail"));
     else if (strcmp(kind, "decision") == 0)
-        print_detail(out, "given: ", field_text(event, "detail"));
+        print_detail(out, "given: ", field_lines(event, "detail"));
 }
 
 /* What was seen so far. */
@@ -124,6 +124,8 @@ int ctl_events(const struct ctl_request *req)
             return code;
         const unsigned count = is_lost ? 0 : show(req, result, &p);
         cJSON_Delete(result);
+        if (ctl_flush() != CTL_OK)
+            return CTL_REFUSED;
         const bool has_more = count > 0 && req->since != NULL && req->limit == NULL;
         if (!req->is_follow && !has_more)
             return CTL_OK;

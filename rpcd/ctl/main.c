@@ -55,5 +55,6 @@ int main(int argc, char **argv)
         curl_global_cleanup();
     }
     free(req.params);
-    return code;
+    const int flushed = ctl_flush(); /* half an answer must not look like a whole one */
+    return code == CTL_OK ? flushed : code;
 }

@@ -24,7 +24,7 @@ static void print_mark(const cJSON *line)
     char when[CTL_TIME_SIZE];
     ctl_format_time(field_number(line, "time_ms"), when, sizeof when);
     printf("--- %s op-node ", when);
-    ctl_print_plain(stdout, field_text(line, "text"), false);
+    ctl_print_plain(stdout, field_raw(line, "text"), false);
     printf(" ---\n");
 }
 
@@ -45,7 +45,7 @@ static void print_line(const struct ctl_request *req, const cJSON *line, uint64_
     } else if (strcmp(field_text(line, "kind"), "line") != 0) {
         print_mark(line);
     } else {
-        ctl_print_plain(stdout, field_text(line, "text"), isatty(STDOUT_FILENO) != 0);
+        ctl_print_plain(stdout, field_raw(line, "text"), isatty(STDOUT_FILENO) != 0);
         printf("\n");
     }
 }
@@ -107,6 +107,8 @@ int ctl_node_logs(const struct ctl_request *req)
             return code;
         const bool has_more = !is_lost && show(req, result, &p);
         cJSON_Delete(result);
+        if (ctl_flush() != CTL_OK)
+            return CTL_REFUSED;
         if (!has_more && !req->is_follow)
             break;
         if (!has_more)

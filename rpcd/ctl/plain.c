@@ -12,22 +12,40 @@ static size_t colour_len(const char *at)
     return at[len] == 'm' ? len + 1 : 0;
 }
 
+/* U+0080 to U+009F: some terminals take them for the beginning of a command, like an escape. */
+static bool is_wide_control(const unsigned char *c)
+{
+    return c[0] == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f;
+}
+
+void ctl_make_plain(char *text, bool has_lines)
+{
+    char *to = text;
+    while (*text != '\0') {
+        const unsigned char *c = (const unsigned char *)text;
+        const bool is_wide = is_wide_control(c);
+        const bool is_kept = c[0] == '\t' || (has_lines && c[0] == '\n');
+        *to++ = (c[0] < 0x20 && !is_kept) || c[0] == 0x7f || is_wide ? '?' : *text;
+        text += is_wide ? 2 : 1;
+    }
+    *to = '\0';
+}
+
 void ctl_print_plain(FILE *out, const char *text, bool is_terminal)
 {
     bool is_coloured = false;
     while (*text != '\0') {
         const unsigned char *c = (const unsigned char *)text;
         const size_t colour = colour_len(text);
-        /* U+0080 to U+009F: some terminals take them for the beginning of a command, like an escape. */
-        const bool is_wide_control = c[0] == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f;
+        const bool is_wide = is_wide_control(c);
         if (colour > 0) {
             if (is_terminal)
                 (void)fwrite(text, 1, colour, out);
             is_coloured = is_terminal;
             text += colour;
-        } else if (is_wide_control || (c[0] < 0x20 && c[0] != '\t') || c[0] == 0x7f) {
-            (void)fprintf(out, "\\x%02x", c[is_wide_control]);
-            text += is_wide_control ? 2 : 1;
+        } else if (is_wide || (c[0] < 0x20 && c[0] != '\t') || c[0] == 0x7f) {
+            (void)fprintf(out, "\\x%02x", c[is_wide]);
+            text += is_wide ? 2 : 1;
         } else {
             (void)fputc(c[0], out);
             text++;

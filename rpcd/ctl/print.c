@@ -2,6 +2,7 @@
 #include "rpcd/ctl/conductorctl.h"
 #include "rpcd/ctl/field.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,28 +62,40 @@ static void print_members(const cJSON *m)
     printf("version %" PRIu64 "\n", field_number(m, "version"));
 }
 
-static void print_json(const cJSON *value, bool is_compact)
+int ctl_flush(void)
 {
-    char *json = is_compact ? cJSON_PrintUnformatted(value) : cJSON_Print(value);
-    printf("%s\n", json != NULL ? json : "out of memory");
-    free(json);
+    static bool is_told;
+    errno = 0; /* the reason of an earlier failure is not known any more */
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return CTL_OK;
+    if (errno != EPIPE && !is_told)
+        (void)fprintf(stderr, "conductorctl: cannot write the output%s%s\n", errno != 0 ? ": " : "",
+                      errno != 0 ? strerror(errno) : "");
+    is_told = true;
+    return CTL_REFUSED;
 }
 
-void ctl_print_json_line(const cJSON *value)
+static void print_json(const cJSON *value, bool is_compact)
 {
-    char *json = value != NULL ? cJSON_PrintUnformatted(value) : NULL;
+    char *json = value == NULL ? NULL : is_compact ? cJSON_PrintUnformatted(value) : cJSON_Print(value);
     for (const char *at = json != NULL ? json : "out of memory"; *at != '\0'; at++) {
         const unsigned char *c = (const unsigned char *)at;
-        /* What cJSON does not escape and a terminal may obey: U+0080 to U+009F. They are in strings only. */
-        if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f) {
-            printf("\\u%04x", c[1]);
-            at++;
+        /* What cJSON does not escape and a terminal may obey: DEL, and U+0080 to U+009F. They are in strings only. */
+        const bool is_wide = c[0] == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f;
+        if (is_wide || c[0] == 0x7f) {
+            printf("\\u%04x", c[is_wide]);
+            at += is_wide;
         } else {
             (void)putchar(c[0]);
         }
     }
     printf("\n");
     free(json);
+}
+
+void ctl_print_json_line(const cJSON *value)
+{
+    print_json(value, true);
 }
 
 void ctl_print(const struct ctl_request *req, const cJSON *result)

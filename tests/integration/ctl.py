@@ -211,7 +211,8 @@ def waiting(c):
         run(n, "wait-ready", "--timeout", "20")
     assert "sequencer-1 leads" in run(follower, "wait-ready", "--leading", "--timeout", "1", code=4)
     assert "does not answer" in run(lead, "wait-ready", "--timeout", "0", code=3, rpc="http://127.0.0.1:1")
-    assert "cannot reach" in run(lead, "leader", code=3, rpc="/nonexistent/admin.sock")
+    assert "cannot reach /nonexistent/admin.sock: No such file or directory" in run(lead, "leader", code=3,
+                                                                                         rpc="/nonexistent/admin.sock")
 
 
 def looking(c):
@@ -224,6 +225,11 @@ def looking(c):
     assert json.loads(run(follower, "payload"))["executionPayload"]["blockNumber"]
     assert run(lead, "timeline", "--since", "0", "--limit", "3") == run(lead, "events", "--since", "0", "--limit", "3")
     assert run(lead, "leader", rpc=url(lead)) == run(follower, "leader")
+    for args in (("status",), ("events", "--follow")):
+        with open("/dev/full", "w", encoding="ascii") as full:  # half an answer is no answer
+            out = subprocess.run([str(lead.cluster.bin_dir / "conductorctl"), "--rpc", str(lead.admin), *args], stdout=full,
+                                 stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        assert out.returncode == 1 and out.stderr.count("No space left on device") == 1, (args, out)
 
 
 def judging(c):

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MEMBER(id, suffrage, age, reason, sequencing, head, wall)                                                      \
     "{\"id\":\"" id "\",\"addr\":\"10.0.0.1:1\",\"suffrage\":" suffrage ",\"contact_age_ms\":" age                     \
@@ -271,6 +272,74 @@ static void a_frame_fits_the_screen(void **state)
     free(f);
 }
 
+/* ---- what others wrote ---- */
+
+#define HOSTILE "\\u001b]0;x\\u0007\\u009b31m\\u007f\\n2026-01-01 forged"
+
+static char *read_all(FILE *f)
+{
+    char text[4096];
+    rewind(f);
+    const size_t len = fread(text, 1, sizeof text - 1, f);
+    text[len] = '\0';
+    assert_int_equal(fclose(f), 0);
+    return strdup(text);
+}
+
+/* What `ctl_print` and others print. */
+static char *print(const struct ctl_request *req, const cJSON *result)
+{
+    FILE *f = tmpfile();
+    assert_non_null(f);
+    assert_int_equal(fflush(stdout), 0);
+    const int before = dup(STDOUT_FILENO);
+    assert_true(dup2(fileno(f), STDOUT_FILENO) >= 0);
+    ctl_print(req, result);
+    assert_int_equal(ctl_flush(), CTL_OK);
+    assert_true(dup2(before, STDOUT_FILENO) >= 0);
+    assert_int_equal(close(before), 0);
+    return read_all(f);
+}
+
+static void assert_harmless(const char *text)
+{
+    for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++)
+        if ((*c < 0x20 && *c != '\n' && *c != '\t') || *c == 0x7f || (*c == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f))
+            fail_msg("a control character, 0x%02x, goes to the terminal: %s", *c, text);
+}
+
+static void a_terminal_is_not_commanded(void **state)
+{
+    static const char status[] =
+        "{\"node\":\"" HOSTILE "\",\"version\":\"" HOSTILE "\",\"role\":\"" HOSTILE "\",\"health_text\":\"" HOSTILE
+        "\",\"ready_reason\":\"" HOSTILE "\",\"leader\":{\"id\":\"" HOSTILE "\",\"addr\":\"" HOSTILE
+        "\"},\"children\":[{\"name\":\"" HOSTILE "\",\"state\":\"" HOSTILE "\"}],\"servers\":[{\"id\":\"" HOSTILE
+        "\",\"addr\":\"" HOSTILE "\",\"suffrage\":0,\"version\":\"" HOSTILE "\",\"record\":{\"ready_reason\":\"" HOSTILE
+        "\"}}]}";
+    static const char event[] = "{\"kind\":\"process_down\",\"what\":\"" HOSTILE "\",\"detail\":\"" HOSTILE "\"}";
+    static const struct ctl_request requests[] = {
+        {.command = "status"}, {.command = "members"}, {.command = "call"}, {.command = "payload"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
+        cJSON *result = parse(status);
+        char *text = print(&requests[i], result);
+        assert_harmless(text);
+        assert_null(strstr(text, "\n2026-01-01 forged"));
+        free(text);
+        cJSON_Delete(result);
+    }
+    cJSON *result = parse(event);
+    FILE *f = tmpfile();
+    assert_non_null(f);
+    ctl_print_event(f, result);
+    char *text = read_all(f);
+    assert_harmless(text);
+    assert_null(strstr(text, "\n2026-01-01 forged"));
+    assert_non_null(strstr(text, "\n    | 2026-01-01 forged\n")); /* a process's last lines stay lines */
+    free(text);
+    cJSON_Delete(result);
+}
+
 /* ---- the command line ---- */
 
 static void options_belong_to_commands(void **state)
@@ -330,6 +399,7 @@ int main(void)
         cmocka_unit_test(doctor_compares),
         cmocka_unit_test(disk_times),
         cmocka_unit_test(a_frame_fits_the_screen),
+        cmocka_unit_test(a_terminal_is_not_commanded),
         cmocka_unit_test(options_belong_to_commands),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
