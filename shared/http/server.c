@@ -25,6 +25,7 @@ void http_server_options_init(struct http_server_options *options)
     options->idle_timeout_ms = 120000;
     options->write_timeout_ms = 30000;
     options->write_queue_bytes = 1 << 20;
+    options->unsent_total_bytes = UINT64_C(256) << 20;
     options->read_ahead_bytes = 64 << 10;
 }
 

@@ -22,22 +22,23 @@ struct http_request;
 typedef void (*http_handler_fn)(void *ctx, struct http_request *req);
 
 struct http_server_options {
-    uint64_t max_body_bytes;    /* larger: 413 */
-    uint32_t max_header_bytes;  /* request line and headers as sent: 431 */
-    uint32_t max_header_count;  /* 431 */
-    uint32_t max_connections;   /* above, the longest idle one is closed; if none is idle, new ones wait */
-    uint32_t header_timeout_ms; /* from a request's first byte to the end of its headers */
-    uint32_t body_timeout_ms;   /* from the end of the headers to the end of the body */
-    uint32_t idle_timeout_ms;   /* between requests */
-    uint32_t write_timeout_ms;  /* a client that takes nothing of its answer */
-    uint32_t write_queue_bytes; /* unsent answers above this: no further request is taken from that client */
-    uint32_t read_ahead_bytes;  /* pipelined bytes kept while a request is being answered */
+    uint64_t max_body_bytes;     /* larger: 413 */
+    uint32_t max_header_bytes;   /* request line and headers as sent: 431 */
+    uint32_t max_header_count;   /* 431 */
+    uint32_t max_connections;    /* above, the longest idle one is closed; if none is idle, new ones wait */
+    uint32_t header_timeout_ms;  /* from a request's first byte to the end of its headers */
+    uint32_t body_timeout_ms;    /* from the end of the headers to the end of the body */
+    uint32_t idle_timeout_ms;    /* between requests */
+    uint32_t write_timeout_ms;   /* a client that takes nothing of its answer */
+    uint32_t write_queue_bytes;  /* unsent answers above this: no further request is taken from that client */
+    uint64_t unsent_total_bytes; /* unsent answers of all clients: one more is cut off, but a single one never */
+    uint32_t read_ahead_bytes;   /* pipelined bytes kept while a request is being answered */
     http_handler_fn handler;
     void *ctx;
 };
 
 /* Sane values: 64 MiB body, 16 KiB and 100 headers, 1024 connections, 30 s header, body and write,
- * 120 s idle, 1 MiB write queue, 64 KiB read-ahead. The handler is left NULL. */
+ * 120 s idle, 1 MiB write queue, 256 MiB unsent in total, 64 KiB read-ahead. The handler is left NULL. */
 void http_server_options_init(struct http_server_options *options);
 
 /* Copies the options. NULL when out of memory. */

@@ -27,6 +27,7 @@ struct http_server {
     struct http_server_options options;
     uint64_t max_buffered_bytes; /* of all bodies together */
     uint64_t buffered_bytes;
+    uint64_t queued_bytes; /* of answers that the sockets have not taken */
     struct http_listener *listeners;
     struct http_conn *conns; /* doubly linked */
     uint32_t conn_count;

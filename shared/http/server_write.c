@@ -7,6 +7,7 @@
 
 struct pending_write {
     uv_write_t req;
+    size_t bytes;
     char *owned; /* may be NULL */
     char tail[]; /* a copy of what was not sent */
 };
@@ -68,6 +69,7 @@ static void on_written(uv_write_t *req, int status)
 {
     struct pending_write *w = req->data;
     struct http_conn *c = req->handle->data;
+    c->server->queued_bytes -= w->bytes;
     free(w->owned);
     free(w);
     if (c->state == CONN_CLOSED)
@@ -81,6 +83,7 @@ static void on_written(uv_write_t *req, int status)
 void http_conn_write(struct http_conn *c, const char *head, size_t head_len, const char *body, size_t body_len,
                      char *owned)
 {
+    struct http_server *s = c->server;
     const uv_buf_t bufs[2] = {uv_buf_init((char *)(uintptr_t)head, (unsigned)head_len),
                               uv_buf_init((char *)(uintptr_t)body, (unsigned)body_len)};
     struct pending_write *w = NULL;
@@ -96,6 +99,11 @@ void http_conn_write(struct http_conn *c, const char *head, size_t head_len, con
     }
     if (sent == head_len + body_len)
         goto out;
+    const size_t unsent = head_len + body_len - sent;
+    if (s->queued_bytes > 0 && s->queued_bytes + unsent > s->options.unsent_total_bytes) {
+        http_conn_close(c); /* clients that do not read would take all memory together */
+        goto out;
+    }
     /* The unsent part of the head is copied; of the body only if it is not ours. */
     const size_t head_left = sent < head_len ? head_len - sent : 0;
     const size_t body_sent = sent > head_len ? sent - head_len : 0;
@@ -110,6 +118,7 @@ void http_conn_write(struct http_conn *c, const char *head, size_t head_len, con
     if (body_copied > 0)
         memcpy(w->tail + head_left, body + body_sent, body_copied);
     w->req.data = w;
+    w->bytes = unsent;
     w->owned = owned;
     uv_buf_t left[2];
     unsigned count = 0;
@@ -124,6 +133,7 @@ void http_conn_write(struct http_conn *c, const char *head, size_t head_len, con
         http_conn_close(c);
         goto out;
     }
+    s->queued_bytes += unsent;
     return;
 out:
     free(owned);

@@ -156,6 +156,7 @@ int http_fixture_setup(void **state)
     o.idle_timeout_ms = 2000;
     o.write_timeout_ms = 500;
     o.write_queue_bytes = 65536;
+    o.unsent_total_bytes = 4u << 20;
     o.handler = handle;
     http_client_options_init(&c);
     c.max_response_bytes = 1000;

@@ -267,6 +267,32 @@ static void test_reader_that_does_not_read(void **state)
     close(fd);
 }
 
+/* Answers that nobody reads share one limit, however many ask for them; who reads is served all the same. */
+static void test_readers_that_do_not_read(void **state)
+{
+    enum { READERS = 6, BYTES = 8000000 };
+    (void)state;
+    int fds[READERS];
+    unsigned whole = 0;
+    for (int i = 0; i < READERS; i++) {
+        fds[i] = helper_connect(http_fixture.port);
+        helper_send_text(fds[i], "GET /big?8000000 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    }
+    while (atomic_load(&http_fixture.handled) < READERS)
+        usleep(500);
+    const int fd = helper_connect(http_fixture.port);
+    helper_send_text(fd, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    struct http_answer a = helper_read(fd, 0);
+    assert_int_equal(a.status, 404);
+    helper_free(&a);
+    close(fd);
+    for (int i = 0; i < READERS; i++) {
+        whole += helper_drain(fds[i]) >= BYTES;
+        close(fds[i]);
+    }
+    assert_int_equal(whole, 1); /* the first, as one answer always has room */
+}
+
 static void test_disconnect_before_answer(void **state)
 {
     (void)state;
@@ -369,6 +395,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_header_limits, http_fixture_setup, http_fixture_teardown),
         cmocka_unit_test_setup_teardown(test_slow_clients_are_dropped, http_fixture_setup, http_fixture_teardown),
         cmocka_unit_test_setup_teardown(test_reader_that_does_not_read, http_fixture_setup, http_fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_readers_that_do_not_read, http_fixture_setup, http_fixture_teardown),
         cmocka_unit_test_setup_teardown(test_disconnect_before_answer, http_fixture_setup, http_fixture_teardown),
         cmocka_unit_test_setup_teardown(test_stream, http_fixture_setup, http_fixture_teardown),
         cmocka_unit_test_setup_teardown(test_connection_cap, http_fixture_setup, http_fixture_teardown),
