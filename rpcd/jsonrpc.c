@@ -113,10 +113,12 @@ bool jsonrpc_peek_commit(const char *text, size_t len, struct jsonrpc_message *r
     if (json_walk_start(&it, text, end) < 0 || !it.is_object)
         return false;
     it.keys_only = true;
-    while (json_next(&it) > 0) {
+    for (;;) {
+        struct json_span value;
+        if (json_next(&it) <= 0)
+            return false; /* malformed, or without params: what stands behind it is none of its own */
         if (key_is(it.key, "params"))
             break;
-        struct json_span value;
         if (json_skip_value(&it.at, it.end, &value) < 0)
             return false;
         take_member(&m, it.key, value);

@@ -164,6 +164,9 @@ static void test_peek_commit(void **state)
         {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"conductor_leader\",\"params\":[{}]}", NULL},
         {"{\"params\":[{}],\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"conductor_commitUnsafePayload\"}", NULL},
         {"[" COMMIT_HEAD "[{}]}]", NULL},
+        /* no params, but something behind that looks like them */
+        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"conductor_commitUnsafePayload\"}[{}]}", NULL},
+        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"conductor_commitUnsafePayload\":[{}]}", NULL},
         {"", NULL},
     };
     (void)state;
