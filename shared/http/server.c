@@ -42,6 +42,8 @@ static void on_tick(uv_timer_t *timer)
         next = c->next;
         http_conn_check_deadline(c, now_ms);
     }
+    if (s->is_full)
+        http_server_resume_accepting(s); /* somebody may dawdle by now */
     if (s->conns == NULL)
         uv_timer_stop(timer);
 }
@@ -77,14 +79,21 @@ struct http_server *http_server_new(uv_loop_t *loop, const struct http_server_op
     return s;
 }
 
-/* The connection that has been idle longest: it makes room for another. */
-static struct http_conn *oldest_idle(const struct http_server *s)
+static struct http_conn *find_oldest(const struct http_server *s, bool (*is_meant)(const struct http_conn *c))
 {
     struct http_conn *oldest = NULL;
     for (struct http_conn *c = s->conns; c != NULL; c = c->next)
-        if (http_conn_is_idle(c) && (oldest == NULL || c->state_since_ms < oldest->state_since_ms))
+        if (is_meant(c) && (oldest == NULL || c->state_since_ms < oldest->state_since_ms))
             oldest = c;
     return oldest;
+}
+
+/* The connection that makes room for another: the one that has been idle longest, or else that dawdles longest, so that
+ * a crowd of half requests keeps neither op-node nor the admin socket out. */
+static struct http_conn *find_leaver(const struct http_server *s)
+{
+    struct http_conn *idle = find_oldest(s, http_conn_is_idle);
+    return idle != NULL ? idle : find_oldest(s, http_conn_is_dawdling);
 }
 
 static void on_listener(uv_poll_t *poll, int status, int events);
@@ -100,7 +109,7 @@ static void set_polling(struct http_listener *l, bool on)
         (void)uv_poll_stop(&l->poll);
 }
 
-/* Until a connection closes or becomes idle. */
+/* Until a connection closes, becomes idle or, at the next tick, dawdles. */
 static void pause_accepting(struct http_listener *l)
 {
     l->server->is_full = true;
@@ -115,8 +124,8 @@ static void on_listener(uv_poll_t *poll, int status, int events)
     if (status < 0)
         return;
     for (int i = 0; i < ACCEPT_BATCH; i++) {
-        struct http_conn *idle = NULL;
-        if (s->conn_count >= s->options.max_connections && (idle = oldest_idle(s)) == NULL) {
+        struct http_conn *leaver = NULL;
+        if (s->conn_count >= s->options.max_connections && (leaver = find_leaver(s)) == NULL) {
             pause_accepting(l);
             return;
         }
@@ -124,18 +133,18 @@ static void on_listener(uv_poll_t *poll, int status, int events)
         if (fd < 0) {
             if (errno == EINTR || errno == ECONNABORTED)
                 continue;
-            /* Out of descriptors: an idle connection gives one back. */
+            /* Out of descriptors: another connection gives one back. */
             if (errno == EMFILE || errno == ENFILE) {
-                idle = oldest_idle(s);
-                if (idle != NULL)
-                    http_conn_close(idle);
+                leaver = find_leaver(s);
+                if (leaver != NULL)
+                    http_conn_close(leaver);
                 else if (s->conn_count > 0)
                     pause_accepting(l);
             }
             return;
         }
-        if (idle != NULL)
-            http_conn_close(idle);
+        if (leaver != NULL)
+            http_conn_close(leaver);
         if (http_conn_open(s, fd, l->guard) == 0)
             start_tick(s);
     }

@@ -25,7 +25,8 @@ struct http_server_options {
     uint64_t max_body_bytes;     /* larger: 413 */
     uint32_t max_header_bytes;   /* request line and headers as sent: 431 */
     uint32_t max_header_count;   /* 431 */
-    uint32_t max_connections;    /* above, the longest idle one is closed; if none is idle, new ones wait */
+    uint32_t max_connections;    /* above, the longest idle one is closed, or one that sends half a request;
+                                    if there is none, new ones wait */
     uint32_t header_timeout_ms;  /* from a request's first byte to the end of its headers */
     uint32_t body_timeout_ms;    /* from the end of the headers to the end of the body */
     uint32_t idle_timeout_ms;    /* between requests */

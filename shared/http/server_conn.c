@@ -9,6 +9,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
+/* Who keeps others waiting for this part of the time that a head may take has had its turn. */
+#define DAWDLING_PART 8
+
 static void pump(struct http_conn *c);
 
 static uint64_t now_ms(const struct http_conn *c)
@@ -54,6 +57,13 @@ void http_conn_close(struct http_conn *c)
 bool http_conn_is_idle(const struct http_conn *c)
 {
     return c->state == CONN_HEAD && c->req == NULL && uv_stream_get_write_queue_size(&c->uv.stream) == 0;
+}
+
+bool http_conn_is_dawdling(const struct http_conn *c)
+{
+    const bool is_waited_for = c->state == CONN_HEAD || c->state == CONN_BODY || c->state == CONN_LINGER;
+    return is_waited_for && uv_stream_get_write_queue_size(&c->uv.stream) == 0 &&
+           now_ms(c) - c->state_since_ms > c->server->options.header_timeout_ms / DAWDLING_PART;
 }
 
 static void start_next(struct http_conn *c)

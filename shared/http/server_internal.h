@@ -136,6 +136,8 @@ void http_conn_answered(struct http_conn *c);
 /* Unsent answers became fewer. */
 void http_conn_on_written(struct http_conn *c);
 bool http_conn_is_idle(const struct http_conn *c);
+/* It has begun a request and does not end it, or was answered for the last time and does not close, for a while. */
+bool http_conn_is_dawdling(const struct http_conn *c);
 
 /* server_stream.c */
 /* The connection is closing: tells the owner and frees it. Accepts NULL. */

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- requests on one connection ---- */
@@ -382,6 +383,32 @@ static void test_connection_cap(void **state)
         close(fds[i]);
 }
 
+/* Nor does a crowd of clients that begin a request and do not end it, long before their time is up. */
+static void test_dawdlers_make_room(void **state)
+{
+    (void)state;
+    static const char *const parts[] = {"POST /echo HTTP/1.1\r\nHo",
+                                        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\na"};
+    struct timespec begin, end;
+    int fds[8];
+    for (int i = 0; i < 8; i++) {
+        fds[i] = helper_connect(http_fixture.port);
+        helper_send_text(fds[i], parts[i % 2]);
+    }
+    usleep(100 * 1000);
+    (void)clock_gettime(CLOCK_MONOTONIC, &begin);
+    const int fd = helper_connect(http_fixture.port);
+    helper_send_text(fd, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    struct http_answer a = helper_read(fd, 0);
+    (void)clock_gettime(CLOCK_MONOTONIC, &end);
+    assert_int_equal(a.status, 404);
+    assert_true((end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1000000 < 500);
+    helper_free(&a);
+    close(fd);
+    for (int i = 0; i < 8; i++)
+        close(fds[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -399,6 +426,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_disconnect_before_answer, http_fixture_setup, http_fixture_teardown),
         cmocka_unit_test_setup_teardown(test_stream, http_fixture_setup, http_fixture_teardown),
         cmocka_unit_test_setup_teardown(test_connection_cap, http_fixture_setup, http_fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_dawdlers_make_room, http_fixture_setup, http_fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
