@@ -268,6 +268,8 @@ static unsigned take_unicode(const char **at, const char *end)
     return code >= 0xd800 && code < 0xe000 ? 0xfffd : code;
 }
 
+#define UTF8_MAX_BYTES 4
+
 int json_string_decode(struct json_span value, char *buf, size_t size)
 {
     static const char escapes[] = "\"\"\\\\//b\bf\fn\nr\rt\t";
@@ -276,7 +278,8 @@ int json_string_decode(struct json_span value, char *buf, size_t size)
     size_t len = 0;
     const char *p = value.at + 1, *end = value.at + value.len - 1;
     while (p < end) {
-        if (len + 5 > size)
+        const bool is_unicode = *p == '\\' && p[1] == 'u';
+        if (len + (is_unicode ? UTF8_MAX_BYTES : 1) >= size)
             return OC_ERANGE;
         if (*p != '\\') {
             buf[len++] = *p++;

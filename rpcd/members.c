@@ -69,7 +69,7 @@ static bool take_text(struct rpc_call *call, unsigned index, char *buf, size_t s
         return true; /* null: the empty string */
     if (json_string_decode(call->args.value[index], buf, size) >= 0)
         return true;
-    rpc_reply_error(call, JSONRPC_INVALID_PARAMS, "invalid argument %u: longer than %zu bytes", index, size - 8);
+    rpc_reply_error(call, JSONRPC_INVALID_PARAMS, "invalid argument %u: longer than %zu bytes", index, size - 1);
     return false;
 }
 

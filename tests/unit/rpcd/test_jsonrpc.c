@@ -104,6 +104,8 @@ static void test_strings(void **state)
         {"\"\\ud83d\"", "\xef\xbf\xbd"},
         {"\"a\\u0000b\"", NULL},
         {"\"a text that is longer than the buffer it goes to\"", NULL},
+        {"\"it fits to the last of its bytes\"", NULL},
+        {"\"it fits to the last of the byte\"", "it fits to the last of the byte"},
         {"7", NULL},
     };
     char buf[32], json[64];
