@@ -1,6 +1,8 @@
 /* conductorctl's one JSON-RPC call. */
 #include "rpcd/ctl/conductorctl.h"
 #include "rpcd/ctl/field.h"
+#include "rpcd/jsonrpc.h"
+#include "rpcd/methods.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -147,6 +149,15 @@ out:
     return code;
 }
 
+/* A conductor's method is not found: who answered is another program, most often the execution client, as its port is
+ * our default too. */
+static bool is_unknown_there(const cJSON *error, const char *method)
+{
+    const cJSON *number = cJSON_GetObjectItemCaseSensitive(error, "code");
+    return cJSON_IsNumber(number) && (int)number->valuedouble == JSONRPC_METHOD_NOT_FOUND &&
+           strncmp(method, "conductor_", 10) == 0 && method_find(method, strlen(method)) != NULL;
+}
+
 int ctl_call(FILE *err, const char *rpc, const char *method, const char *params, cJSON **ret_result)
 {
     return ctl_call_within(err, rpc, method, params, CALL_TIMEOUT_MS, ret_result);
@@ -170,6 +181,11 @@ int ctl_call_within(FILE *err, const char *rpc, const char *method, const char *
         goto out;
     root = cJSON_ParseWithLength(answer.at != NULL ? answer.at : "", answer.len);
     const cJSON *error = cJSON_GetObjectItemCaseSensitive(root, "error");
+    if (error != NULL && is_unknown_there(error, method)) {
+        complain(err, "%s does not know %s: is it an op-conductor's RPC?\n", rpc, method);
+        code = CTL_UNREACHABLE;
+        goto out;
+    }
     if (error != NULL) {
         const char *text = field_text(error, "message");
         complain(err, "refused: %s\n", text[0] != '\0' ? text : "no reason given");

@@ -18,6 +18,7 @@ enum ctl_exit {
 };
 
 #define CTL_WORDS_MAX 24
+#define CTL_RPC_SIZE 2048
 /* Where op-conductor.service makes its admin socket. */
 #define CTL_ADMIN_SOCKET "/run/op-conductor/admin.sock"
 
@@ -53,9 +54,12 @@ struct ctl_request {
 int ctl_parse(int argc, char **argv, const char *rpc_default, struct ctl_request *ret);
 void ctl_print_help(void);
 
-/* Where to ask without --rpc: $CONDUCTORCTL_RPC (NULL or "": not set), the admin socket if this user may use it, or
- * the default port. */
-const char *ctl_default_rpc(const char *env);
+/* Where this machine's conductor has its admin socket; "": nowhere. In a container conductorctl has the conductor's own
+ * environment, so that says it; else it is the service's. */
+const char *ctl_admin_socket(void);
+/* Where to ask without --rpc: $CONDUCTORCTL_RPC, the admin socket if this user may use it, or the port that the
+ * environment has for op-conductor, or its default. */
+void ctl_default_rpc(char *ret, size_t size);
 /* Says on stderr what might help when the default could not be reached. */
 void ctl_hint_unreachable(const struct ctl_request *req);
 

@@ -3,17 +3,28 @@
 
 #include <grp.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#define DEFAULT_URL "http://127.0.0.1:8545"
+#define DEFAULT_PORT "8545"
 
-const char *ctl_default_rpc(const char *env)
+const char *ctl_admin_socket(void)
 {
-    if (env != NULL && env[0] != '\0')
-        return env;
-    return access(CTL_ADMIN_SOCKET, W_OK) == 0 ? CTL_ADMIN_SOCKET : DEFAULT_URL;
+    const char *path = getenv("OP_CONDUCTOR_RPC_ADMIN_SOCKET");
+    return path != NULL ? path : CTL_ADMIN_SOCKET;
+}
+
+void ctl_default_rpc(char *ret, size_t size)
+{
+    const char *url = getenv("CONDUCTORCTL_RPC"), *port = getenv("OP_CONDUCTOR_RPC_PORT");
+    if (url != NULL && url[0] != '\0')
+        (void)snprintf(ret, size, "%s", url);
+    else if (access(ctl_admin_socket(), W_OK) == 0)
+        (void)snprintf(ret, size, "%s", ctl_admin_socket());
+    else
+        (void)snprintf(ret, size, "http://127.0.0.1:%s", port != NULL && port[0] != '\0' ? port : DEFAULT_PORT);
 }
 
 void ctl_hint_unreachable(const struct ctl_request *req)
@@ -21,12 +32,13 @@ void ctl_hint_unreachable(const struct ctl_request *req)
     struct stat st;
     if (req->is_rpc_given)
         return;
-    if (stat(CTL_ADMIN_SOCKET, &st) == 0 && access(CTL_ADMIN_SOCKET, W_OK) != 0) {
+    if (stat(ctl_admin_socket(), &st) == 0 && access(ctl_admin_socket(), W_OK) != 0) {
         const struct group *group = getgrgid(st.st_gid);
-        (void)fprintf(stderr,
-                      "conductorctl: there is an admin socket, " CTL_ADMIN_SOCKET
-                      ", for root and members of the group %s: use sudo, or give --rpc URL\n",
-                      group != NULL ? group->gr_name : "that it belongs to");
+        (void)fprintf(
+            stderr,
+            "conductorctl: there is an admin socket, %s, for root and members of the group %s: use sudo, or give "
+            "--rpc URL\n",
+            ctl_admin_socket(), group != NULL ? group->gr_name : "that it belongs to");
     } else {
         (void)fprintf(stderr, "conductorctl: is op-conductor running? If it listens elsewhere: --rpc URL or "
                               "$CONDUCTORCTL_RPC\n");

@@ -42,7 +42,9 @@ static int run(const struct ctl_request *req)
 int main(int argc, char **argv)
 {
     struct ctl_request req;
-    int code = ctl_parse(argc, argv, ctl_default_rpc(getenv("CONDUCTORCTL_RPC")), &req);
+    char rpc_default[CTL_RPC_SIZE];
+    ctl_default_rpc(rpc_default, sizeof rpc_default);
+    int code = ctl_parse(argc, argv, rpc_default, &req);
     if (code != CTL_OK) {
         (void)fprintf(stderr, "conductorctl: %s\n", req.error);
     } else if (req.is_help) {

@@ -100,9 +100,9 @@ int ctl_node_logs(const struct ctl_request *req)
         else
             (void)snprintf(params, sizeof params, "[null,%.20s]", req->lines != NULL ? req->lines : LINES_DEFAULT);
         const int code = ctl_call_again(req, params, req->is_follow && p.is_known, &is_lost, &result);
-        if (code == CTL_REFUSED && req->rpc[0] != '/' && access(CTL_ADMIN_SOCKET, F_OK) == 0)
-            (void)fprintf(stderr, "conductorctl: of this machine's service: conductorctl --rpc " CTL_ADMIN_SOCKET
-                                  " node logs\n");
+        if (code == CTL_REFUSED && req->rpc[0] != '/' && access(ctl_admin_socket(), F_OK) == 0)
+            (void)fprintf(stderr, "conductorctl: of this machine's service: conductorctl --rpc %s node logs\n",
+                          ctl_admin_socket());
         if (code != CTL_OK)
             return code;
         const bool has_more = !is_lost && show(req, result, &p);

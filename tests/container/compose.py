@@ -64,6 +64,7 @@ def play(compose, engine):
     check_port()
     check_healthy(engine, nodes)
     check_log(compose, lead)
+    containers.check_admin_socket(lead)
     status = json.loads(compose.run("exec", "-T", lead.name, "conductorctl", "status", "--json"))
     assert len(status["servers"]) == 3, status
     containers.cost(nodes, f"stop {lead.name}, which leads", lambda: compose.run("stop", lead.name), 2 * containers.BLOCK_MS)

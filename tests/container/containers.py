@@ -91,6 +91,12 @@ def wait_whole(nodes):
     cl.wait_for(lambda: is_whole(nodes), 40, "all to be ready and to hear each other")
 
 
+def check_admin_socket(node):
+    """conductorctl needs no option in a container, also for what only the admin socket has."""
+    text = node.exec("conductorctl", "node", "logs", "-n", "1000")
+    assert "op-node process" in text and "Inserted new L2 unsafe block" in text, f"conductorctl node logs on {node.name}: {text}"
+
+
 def kill_leader(engine, nodes):
     """As when its machine dies; it is started again."""
     lead = wait_leader(nodes)
@@ -121,6 +127,7 @@ def play(engine, nodes, addresses):
     wait_whole(nodes)
     lead = wait_leader(nodes)
     cost(nodes, f"a cluster of three, {lead.name} leads", lambda: None, 2 * BLOCK_MS)
+    check_admin_socket(lead)
     assert lead.exec("sh", "-c", "tr '\\0' ' ' < /proc/1/cmdline").startswith("/usr/bin/op-conductor"), "process 1 is another"
     lead.exec("sh", "-c", "sleep 0.1 & sleep 0.1 & exit 0")
     cl.wait_for(lambda: "Z (zombie)" not in lead.exec("sh", "-c", "grep -h State: /proc/[0-9]*/status"), 5, "zombies to be collected")

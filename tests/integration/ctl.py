@@ -213,6 +213,9 @@ def waiting(c):
     assert "does not answer" in run(lead, "wait-ready", "--timeout", "0", code=3, rpc="http://127.0.0.1:1")
     assert "cannot reach /nonexistent/admin.sock: No such file or directory" in run(lead, "leader", code=3,
                                                                                          rpc="/nonexistent/admin.sock")
+    # The execution client answers too, and its port may be the default one.
+    assert "is it an op-conductor's RPC?" in run(lead, "status", code=3, rpc=f"http://127.0.0.1:{lead.el_port}")
+    assert "refused: the method no_such" in run(lead, "call", "no_such", code=1)
 
 
 def looking(c):

@@ -391,6 +391,39 @@ static void options_belong_to_commands(void **state)
     }
 }
 
+static void where_to_ask(void **state)
+{
+    static const char *const names[] = {"CONDUCTORCTL_RPC", "OP_CONDUCTOR_RPC_ADMIN_SOCKET", "OP_CONDUCTOR_RPC_PORT"};
+    char dir[] = "/tmp/ctl-test-XXXXXX", path[64];
+    assert_non_null(mkdtemp(dir));
+    (void)snprintf(path, sizeof path, "%s/admin.sock", dir);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_int_equal(fclose(file), 0);
+    const struct {
+        const char *values[3];
+        const char *want;
+    } rows[] = {
+        {{NULL, "", NULL}, "http://127.0.0.1:8545"},
+        {{"", "", ""}, "http://127.0.0.1:8545"},
+        {{NULL, "", "8547"}, "http://127.0.0.1:8547"},
+        {{NULL, "/nonexistent/admin.sock", "8547"}, "http://127.0.0.1:8547"},
+        {{NULL, path, "8547"}, path},
+        {{"http://10.0.0.1:8547", path, "1"}, "http://10.0.0.1:8547"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char got[CTL_RPC_SIZE];
+        for (size_t n = 0; n < 3; n++)
+            assert_int_equal(rows[i].values[n] != NULL ? setenv(names[n], rows[i].values[n], 1) : unsetenv(names[n]),
+                             0);
+        ctl_default_rpc(got, sizeof got);
+        assert_string_equal(got, rows[i].want);
+    }
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -401,6 +434,7 @@ int main(void)
         cmocka_unit_test(a_frame_fits_the_screen),
         cmocka_unit_test(a_terminal_is_not_commanded),
         cmocka_unit_test(options_belong_to_commands),
+        cmocka_unit_test(where_to_ask),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
