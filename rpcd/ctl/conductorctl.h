@@ -62,6 +62,8 @@ const char *ctl_admin_socket(void);
 void ctl_default_rpc(char *ret, size_t size);
 /* Says on stderr what might help when the default could not be reached. */
 void ctl_hint_unreachable(const struct ctl_request *req);
+/* Says on stderr who leads when the request was refused by another one and only the leader could have done it. */
+void ctl_hint_leader(const struct ctl_request *req);
 
 /* One call. Returns CTL_OK with *ret_result (the caller deletes it), or another code after having
  * said why on `err` (NULL: silently). */

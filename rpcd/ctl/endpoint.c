@@ -1,9 +1,12 @@
 /* Which conductor to talk to, the clocks, and the end by a signal. */
 #include "rpcd/ctl/conductorctl.h"
+#include "rpcd/ctl/field.h"
+#include "rpcd/methods.h"
 
 #include <grp.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -43,6 +46,26 @@ void ctl_hint_unreachable(const struct ctl_request *req)
         (void)fprintf(stderr, "conductorctl: is op-conductor running? If it listens elsewhere: --rpc URL or "
                               "$CONDUCTORCTL_RPC\n");
     }
+}
+
+static bool is_for_the_leader(const char *name)
+{
+    const struct method *m = method_find(name, strlen(name));
+    return m != NULL && (m->kind == KIND_MEMBER || m->kind == KIND_ADOPT || m->id == METHOD_TRANSFER_LEADER ||
+                         m->id == METHOD_TRANSFER_LEADER_TO);
+}
+
+void ctl_hint_leader(const struct ctl_request *req)
+{
+    cJSON *status = NULL;
+    if (!is_for_the_leader(req->method) || ctl_call(NULL, req->rpc, "conductor_status", "[]", &status) != CTL_OK)
+        return;
+    const cJSON *leader = field_get(status, "leader");
+    const char *id = field_text(leader, "id");
+    if (id[0] != '\0' && strcmp(id, field_text(status, "node")) != 0)
+        (void)fprintf(stderr, "conductorctl: %s leads (%s between conductors): ask its conductor\n", id,
+                      field_text(leader, "addr"));
+    cJSON_Delete(status);
 }
 
 static uint64_t read_clock_ms(clockid_t clock)

@@ -24,10 +24,29 @@ static int ask_first(const struct ctl_request *req)
     return code;
 }
 
+/* The method transfers nothing when another node leads, and succeeds, as the Go op-conductor's does: "done" would
+ * deceive. */
+static int check_leads(const struct ctl_request *req)
+{
+    cJSON *leads = NULL;
+    if (strcmp(req->command, "transfer") != 0 || req->word_count > 0)
+        return CTL_OK;
+    int code = ctl_call(stderr, req->rpc, "conductor_leader", "[]", &leads);
+    if (code == CTL_OK && cJSON_IsFalse(leads)) {
+        (void)fprintf(stderr, "conductorctl: refused: this node does not lead, so it has nothing to hand over\n");
+        ctl_hint_leader(req);
+        code = CTL_REFUSED;
+    }
+    cJSON_Delete(leads);
+    return code;
+}
+
 static int run(const struct ctl_request *req)
 {
     cJSON *result = NULL;
     int code = ask_first(req);
+    if (code == CTL_OK)
+        code = check_leads(req);
     if (code != CTL_OK)
         return code;
     if (req->run != NULL)
@@ -35,6 +54,8 @@ static int run(const struct ctl_request *req)
     code = ctl_call(stderr, req->rpc, req->method, req->params, &result);
     if (result != NULL)
         ctl_print(req, result);
+    if (code == CTL_REFUSED)
+        ctl_hint_leader(req);
     cJSON_Delete(result);
     return code;
 }

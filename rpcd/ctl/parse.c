@@ -93,7 +93,7 @@ static const struct option {
 void ctl_print_help(void)
 {
     printf("conductorctl - talk to an op-conductor\n\n"
-           "Usage: conductorctl [--rpc URL] [--json] COMMAND\n\n"
+           "Usage: conductorctl [--rpc URL] [--json] [--yes] COMMAND [ARGUMENTS]\n\n"
            "  --rpc URL   the conductor's RPC: http://HOST:PORT, or the path of its admin socket (default\n"
            "              $CONDUCTORCTL_RPC, else " CTL_ADMIN_SOCKET " if it is there for this\n"
            "              user, else http://127.0.0.1:8545; $OP_CONDUCTOR_RPC_ADMIN_SOCKET and\n"
@@ -220,7 +220,8 @@ static int parse_command(char **words, unsigned count, struct ctl_request *ret)
             return take_command(c, words + skip, count - skip, ret);
     }
     if (usage != NULL)
-        (void)snprintf(ret->error, sizeof ret->error, "usage: conductorctl %.64s %s", words[0], usage);
+        (void)snprintf(ret->error, sizeof ret->error, "usage: conductorctl %.64s%s%s", words[0],
+                       usage[0] != '\0' ? " " : "", usage);
     else
         (void)snprintf(ret->error, sizeof ret->error, "unknown command '%.64s' (see conductorctl --help)", words[0]);
     return CTL_USAGE;
@@ -325,7 +326,10 @@ int ctl_parse(int argc, char **argv, const char *rpc_default, struct ctl_request
             ret->is_json = true;
         } else if (strcmp(argv[i], "--yes") == 0) {
             ret->is_yes = true;
-        } else if (strncmp(argv[i], "--rpc=", 6) == 0 || (strcmp(argv[i], "--rpc") == 0 && i + 1 < argc)) {
+        } else if (strcmp(argv[i], "--rpc") == 0 && i + 1 == argc) {
+            (void)snprintf(ret->error, sizeof ret->error, "--rpc: want a URL, or the path of an admin socket");
+            return CTL_USAGE;
+        } else if (strncmp(argv[i], "--rpc=", 6) == 0 || strcmp(argv[i], "--rpc") == 0) {
             ret->rpc = rpc_of(argv[i][5] == '=' ? argv[i] + 6 : argv[++i]);
             ret->is_rpc_given = true;
         } else if ((option = take_option(argv, argc, &i, ret, &code)) < OPTION_COUNT) {

@@ -36,7 +36,9 @@ static void print_status(const cJSON *s)
            field_is(s, "overridden") ? ", leadership overridden" : "");
     printf("%-14s %s%s%s\n", "conducting", yes_no(field_get(s, "active")), field_is(s, "paused") ? ", paused" : "",
            field_is(s, "stopped") ? ", stopped" : "");
-    printf("%-14s %s (%s)\n", "healthy", yes_no(field_get(s, "healthy")), text(s, "health_text"));
+    const char *why = field_text(s, "health_text");
+    printf("%-14s %s%s%s%s\n", "healthy", yes_no(field_get(s, "healthy")), why[0] != '\0' ? " (" : "", why,
+           why[0] != '\0' ? ")" : "");
     printf("%-14s %s\n", "ready", text(s, "ready_reason"));
     printf("%-14s %s\n", "sequencing", yes_no(field_get(s, "sequencer_active")));
     print_head("unsafe head", field_get(s, "unsafe_head"));

@@ -280,6 +280,11 @@ def changing(c):
     run(follower, "wait-ready", "--leading", "--timeout", "20")
     run(lead, "wait-ready", "--timeout", "20")
     assert "loses its vote" in run(follower, "remove", follower.name, code=2)
+    # Who is asked by mistake says whom to ask.
+    for command in (("add-voter", third.name, third.consensus_addr), ("transfer",), ("demote", third.name, "--yes")):
+        text = run(lead, *command, code=1)
+        assert f"{follower.name} leads ({follower.consensus_addr} between conductors): ask its conductor" in text, text
+    assert "ask its conductor" not in run(follower, "transfer", "nobody", "127.0.0.1:1", code=1)
 
 
 # ---- the socket ----

@@ -375,6 +375,7 @@ static void options_belong_to_commands(void **state)
         {{"bench-disk"}, CTL_USAGE, NULL},
         {{"bench-disk", "/x", "--block-time=500"}, CTL_OK, "http://default"},
         {{"bootstrap"}, CTL_USAGE, NULL},
+        {{"status", "--rpc"}, CTL_USAGE, NULL},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
