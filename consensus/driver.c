@@ -288,7 +288,10 @@ struct driver_view driver_view(const struct driver *d)
     v.leader_ready = driver_is_leader(d) && d->ready_term == v.term;
     v.transferring = driver_is_leader(d) && raft_transferee(&d->raft) != 0;
     v.asked = driver_is_leader(d) && d->asked_term == v.term;
-    v.leader_id = driver_leader_id(d);
+    /* A vote takes a follower into a new term, and the core still remembers the leader of the old one: nobody has led
+     * in this one yet. */
+    if (driver_is_leader(d) || d->leader_heard_term == v.term)
+        v.leader_id = driver_leader_id(d);
     return v;
 }
 

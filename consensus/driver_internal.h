@@ -80,8 +80,9 @@ struct driver {
     int noted_state;
     uint64_t cadence_ms;      /* leader: next tick */
     uint64_t leader_heard_ms; /* last append or snapshot from the leader */
-    uint64_t leaderless_ms;   /* since when no leader is known; 0: one is */
-    bool has_withheld;        /* votes were not asked for since then, to let others go first */
+    uint64_t leader_heard_term;
+    uint64_t leaderless_ms; /* since when no leader is known; 0: one is */
+    bool has_withheld;      /* votes were not asked for since then, to let others go first */
     uint64_t lost_tail_term, lost_tail_index;
     struct {
         uint64_t leader_id; /* 0: no early election under way */

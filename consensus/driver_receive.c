@@ -339,8 +339,11 @@ int driver_receive(struct driver *d, uint64_t now_ms, uint64_t from_id, struct w
         d->guest_vote.granting = false;
     }
     if ((m->kind == WIRE_APPEND || m->kind == WIRE_INSTALL_SNAPSHOT) && d->raft.state == RAFT_FOLLOWER &&
-        d->raft.follower_state.current_leader.id == from_id)
+        d->raft.follower_state.current_leader.id == from_id) {
         d->leader_heard_ms = d->now_ms;
+        if (m->term == raft_current_term(&d->raft))
+            d->leader_heard_term = m->term;
+    }
     if (!d->failed)
         driver_leave(d);
     return 0;

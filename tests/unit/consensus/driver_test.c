@@ -186,6 +186,26 @@ static struct entry *command(uint64_t term)
     return e;
 }
 
+/* Two leaders of one term are nowhere to be read. */
+static void a_leader_is_told_for_its_own_term_only(void **state)
+{
+    (void)state;
+    struct world *w = start(3, 0);
+    assert_int_equal(receive(w, 2, append(2, 1, 1, NULL)), 0);
+    assert_int_equal(driver_view(w->driver).leader_id, 2);
+    struct wire_msg m = vote(3, 3, 5, 2, false);
+    m.request_vote.disrupt_leader = 1; /* a transfer */
+    assert_int_equal(receive(w, 3, m), 0);
+    settle(w);
+    assert_int_equal(driver_view(w->driver).term, 3);
+    assert_int_equal(driver_view(w->driver).leader_id, 0);
+    assert_int_equal(receive(w, 2, append(2, 1, 1, NULL)), 0);
+    assert_int_equal(driver_view(w->driver).leader_id, 0);
+    assert_int_equal(receive(w, 3, append(3, 1, 1, NULL)), 0);
+    assert_int_equal(driver_view(w->driver).leader_id, 3);
+    end(w);
+}
+
 static void follows_and_waits_while_bytes_arrive(void **state)
 {
     (void)state;
@@ -510,6 +530,7 @@ int main(void)
         cmocka_unit_test(nothing_large_is_sent_twice),
         cmocka_unit_test(a_member_that_lost_its_end_gets_it_again),
         cmocka_unit_test(its_own_disk_may_not_fall_behind_for_ever),
+        cmocka_unit_test(a_leader_is_told_for_its_own_term_only),
         cmocka_unit_test(follows_and_waits_while_bytes_arrive),
         cmocka_unit_test(an_append_of_an_old_term_gets_a_whole_answer),
         cmocka_unit_test(a_gone_leader_is_replaced_early),
