@@ -3,6 +3,7 @@
 
 * systemd has nothing to say about the unit (where systemd-analyze is there);
 * groff has no warning about a man page, bash reads the completions;
+* the installer refuses wrong answers before it does anything, and understands addresses as they are written;
 * every environment variable that the installer, the containers and the test rigs set is an option of op-conductor.
 """
 import pathlib
@@ -58,11 +59,54 @@ def check_variables(errors):
     errors.extend(f"{name} is set in packaging/, but op-conductor has no such option" for name in sorted(used - known))
 
 
+# What packaging/install is asked to do, and what it has to say to that.
+DRY = ("--dry-run", "--yes", "--id", "a", "--consensus-addr", "10.0.0.2")
+INSTALLS = (
+    (("--bootstrap",), "would set: OP_CONDUCTOR_RAFT_BOOTSTRAP=true"),
+    (("--bootstrap", "--set", "metrics.enabled=true"), "would set: OP_CONDUCTOR_METRICS_ENABLED=true"),
+    (("--bootstrap", "--set", "metric.enabled=true"), "error: --set metric.enabled=true: op-conductor has no option metric.enabled"),
+    (("--bootstrap", "--consensus-port", "65536"), "error: --consensus-port 65536 is no port"),
+    (("--bootstrap", "--rpc-port", "0"), "error: --rpc-port 0 is no port"),
+    (("--bootstrap", "--id", "a@b"), "error: --id 'a@b'"),
+    (("--bootstrap", "--consensus-addr", "http://10.0.0.2"), "error: --consensus-addr http://10.0.0.2"),
+    (("--join", "b"), "would run: conductorctl --rpc http://b:8547 add-voter a 10.0.0.2:50050"),
+    (("--join", "b:1"), "--rpc http://b:1 "),
+    (("--join", "http://b"), "--rpc http://b:8547 "),
+    (("--join", "https://b/rpc"), "--rpc https://b/rpc "),
+    (("--join", "fe80::1"), "--rpc http://[fe80::1]:8547 "),
+    (("--join", "[fe80::1]"), "--rpc http://[fe80::1]:8547 "),
+    (("--join", "[fe80::1]:1"), "--rpc http://[fe80::1]:1 "),
+    (("--join", "b", "--bootstrap"), "error: --join and --bootstrap exclude each other"),
+)
+ANSWERS = (
+    (b"BOOTSTRAP=true\r\n\r\nRPC_PORT=1\r\n", "would set: OP_CONDUCTOR_RPC_PORT=1\n"),
+    (b"BOOTSTRAP=perhaps\n", "BOOTSTRAP=perhaps is neither true nor false"),
+    (b"BOOTSTRAP=true\nPORT=1\n", "unknown name 'PORT'"),
+)
+
+
+def check_installer(errors):
+    if pathlib.Path("/etc/op-conductor/op-conductor.env").exists():
+        print("skipped: the installer's answers, as op-conductor is installed here")
+        return
+    calls = list(INSTALLS)
+    with tempfile.TemporaryDirectory() as scratch:
+        for i, (text, want) in enumerate(ANSWERS):
+            path = pathlib.Path(scratch) / str(i)
+            path.write_bytes(text)
+            calls.append((("--answers", path), want))
+        for arguments, want in calls:
+            said = output_of(PACKAGING / "install", *DRY, *arguments)
+            if want not in said or ("error: " in said) != ("would " not in said):
+                errors.append(f"packaging/install {' '.join(map(str, arguments))} does not say '{want}', but:\n{said}")
+
+
 def main():
     errors = []
     check_unit(pathlib.Path(sys.argv[1]), errors)
     check_texts(errors)
     check_variables(errors)
+    check_installer(errors)
     print("\n".join(errors) if errors else "the packaging is sound")
     return 1 if errors else 0
 
