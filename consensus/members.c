@@ -85,6 +85,15 @@ void members_free(struct members *m)
 
 /* ---- answers ---- */
 
+static const char *verb_text(uint32_t verb)
+{
+    static const char *const texts[] = {[MEMBER_ADD_VOTER] = "voter added",
+                                        [MEMBER_ADD_NONVOTER] = "standby added",
+                                        [MEMBER_REMOVE] = "removed",
+                                        [MEMBER_DEMOTE] = "demoted to standby"};
+    return texts[verb];
+}
+
 static void send_answer(struct members *m, uint64_t request_id, int rc, const char *text)
 {
     struct msg_member_result result = {.rc = rc, .version = node_membership(m->node)->index};
@@ -100,7 +109,7 @@ static void finish(struct members *m, int rc, const char *text)
         LOG_WARN("Membership change failed", LOG_S("server", job->op.id),
                  LOG_S("reason", text && *text ? text : err_text(rc)));
     else
-        LOG_INFO("Membership change done", LOG_S("server", job->op.id), LOG_U("verb", job->op.verb),
+        LOG_INFO("Membership change done", LOG_S("server", job->op.id), LOG_S("change", verb_text(job->op.verb)),
                  LOG_U("version", node_membership(m->node)->index));
     if (!job->caller_gone)
         send_answer(m, job->request_id, rc, text);

@@ -119,6 +119,9 @@ void story_sentence(const struct flight_record *r, char *ret, size_t size)
     case FLIGHT_HEAD:
         say_head(r, ret, size);
         return;
+    case FLIGHT_CONTACT:
+        (void)snprintf(ret, size, "%s is %s", r->subject, r->code != 0 ? "heard again" : "not heard any more");
+        return;
     case FLIGHT_NONE:
     case FLIGHT_KIND_COUNT:
         break;

@@ -17,6 +17,7 @@
 /* Decisions that follow from one event; more would be a loop. */
 #define DECISIONS_MAX 8
 #define STANDSTILL_NS (1000 * MS_NS)
+#define CLOCK_TELL_NS (1000 * MS_NS)
 
 struct conductor *conductor_new(const struct options *opts, const struct conductor_io *io, uint64_t now_ns)
 {
@@ -71,6 +72,7 @@ void conductor_enter(struct conductor *c, uint64_t now_ns)
         LOG_WARN("The supervisor stood still", LOG_U("ms", passed_ns / MS_NS));
         c->verdict_ns += passed_ns;
         c->op.deadline_ns += passed_ns;
+        story_stood_still(c, passed_ns);
     }
     c->now_ns = now_ns;
 }
@@ -320,6 +322,21 @@ static void send_record(struct conductor *c)
     (void)conductor_send(c, ROLE_CONSENSUS, MSG_SELF_RECORD, 0, &r, -1);
 }
 
+/* It takes effect at once, but is told only when it lasts: what lay in the connections while this machine stood still,
+ * or was cut off, looks for a moment as if its clock were ahead. */
+static void tell_of_clock(struct conductor *c, int64_t offset_ms)
+{
+    if (c->clock_distrusted == c->clock_said || c->now_ns < c->clock_changed_ns + CLOCK_TELL_NS)
+        return;
+    c->clock_said = c->clock_distrusted;
+    if (!c->clock_said)
+        LOG_INFO("This machine's clock agrees with its peers' again");
+    else
+        LOG_WARN("This machine's clock disagrees with its peers': blocks are not judged by their age until it is set "
+                 "right",
+                 LOG_I("ahead_ms", offset_ms));
+}
+
 /* A clock that disagrees with all others must not make op-node's blocks look old. */
 static void check_clock(struct conductor *c)
 {
@@ -333,13 +350,9 @@ static void check_clock(struct conductor *c)
     if (trusted == c->clock_distrusted) {
         c->clock_distrusted = !trusted;
         c->clock_told = false;
-        if (trusted)
-            LOG_INFO("This machine's clock agrees with its peers' again");
-        else
-            LOG_WARN("This machine's clock disagrees with its peers': blocks are not judged by their age until it is "
-                     "set right",
-                     LOG_I("ahead_ms", m.offset_ms));
+        c->clock_changed_ns = c->now_ns;
     }
+    tell_of_clock(c, m.offset_ms);
     m.is_trusted = trusted;
     if (c->clock_told || !c->healthd_up)
         return;

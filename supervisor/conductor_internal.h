@@ -111,6 +111,8 @@ struct conductor {
     struct msg_self_record sent_record;
     bool clock_distrusted, clock_told; /* against the peers' clocks; healthd knows */
     uint64_t clock_told_ns;            /* when it was told last */
+    uint64_t clock_changed_ns;         /* since when it is, or is not, distrusted */
+    bool clock_said;                   /* that it is distrusted, in the log */
     uint64_t record_due_ns;
     bool consensus_wakes; /* in this turn, for another reason */
     uint64_t wake_ns;     /* control's wish */

@@ -9,6 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* As long as conductorctl doctor waits before it says so. */
+#define SILENCE_NS UINT64_C(2000000000)
+
 static void put(struct conductor *c, struct flight_record *r)
 {
     r->term = c->lead.term;
@@ -118,10 +121,67 @@ static void look_at_membership(struct conductor *c)
     put(c, &r);
 }
 
+/* ---- who is heard ---- */
+
+void story_stood_still(struct conductor *c, uint64_t passed_ns)
+{
+    for (unsigned i = 0; i < CLUSTER_SERVERS_MAX; i++)
+        c->story.members[i].heard_ns += passed_ns;
+}
+
+static void tell_contact(struct conductor *c, const struct story_member *m, const char *addr)
+{
+    const uint64_t silence_ns = c->now_ns - m->heard_ns;
+    struct flight_record r = flight_record_make(FLIGHT_CONTACT, m->id, "");
+
+    r.code = !m->is_silent;
+    r.duration_us = silence_ns / 1000;
+    put(c, &r);
+    if (m->is_silent)
+        LOG_WARN("Another conductor is not heard any more", LOG_S("peer", m->id), LOG_S("address", addr),
+                 LOG_U("silent_ms", silence_ns / 1000000));
+    else
+        LOG_INFO("Another conductor is heard again", LOG_S("peer", m->id), LOG_S("address", addr),
+                 LOG_U("silent_ms", silence_ns / 1000000));
+}
+
+static void look_at_member(struct conductor *c, struct story_member *m, const struct page_server *s)
+{
+    const uint64_t age_ns = s->contact_age_ms > c->now_ns / 1000000 ? c->now_ns : s->contact_age_ms * 1000000;
+    const bool is_silent = age_ns > SILENCE_NS;
+
+    if (strcmp(m->id, s->id) != 0) { /* a new one has the same time to be heard at first */
+        memset(m, 0, sizeof *m);
+        flight_copy_text(m->id, sizeof m->id, s->id);
+        m->heard_ns = c->now_ns;
+    }
+    if (m->is_silent != is_silent && (!is_silent || c->now_ns - m->heard_ns > SILENCE_NS)) {
+        m->is_silent = is_silent;
+        tell_contact(c, m, s->addr);
+    }
+    if (!is_silent)
+        m->heard_ns = c->now_ns - age_ns;
+}
+
+/* A member that hangs, or is cut off, breaks no connection: only its silence tells. */
+static void look_at_contacts(struct conductor *c)
+{
+    if (!c->view_valid || !c->consensus_up) { /* nobody is listening */
+        for (unsigned i = 0; i < CLUSTER_SERVERS_MAX; i++)
+            if (!c->story.members[i].is_silent)
+                c->story.members[i].heard_ns = c->now_ns;
+        return;
+    }
+    for (unsigned i = 0; i < c->view.server_count && i < CLUSTER_SERVERS_MAX; i++)
+        if (strcmp(c->view.servers[i].id, c->opts->server_id) != 0)
+            look_at_member(c, &c->story.members[i], &c->view.servers[i]);
+}
+
 void story_look(struct conductor *c, enum ready_reason ready)
 {
     look_at_leadership(c);
     look_at_membership(c);
+    look_at_contacts(c);
     look_at_health(c);
     look_at_node(c, ready);
 }
@@ -272,6 +332,7 @@ void story_request(struct conductor *c, const struct msg_admin *a)
     if (a->verb == ADMIN_OVERRIDE)
         flight_copy_text(r.text, sizeof r.text, a->flag != 0 ? "on" : "off");
     put(c, &r);
+    LOG_INFO("An operator asks", LOG_S("request", r.subject), LOG_S("params", r.text));
 }
 
 void story_refusal(struct conductor *c, int rc, const char *text)
@@ -280,6 +341,7 @@ void story_refusal(struct conductor *c, int rc, const char *text)
 
     r.code = rc;
     put(c, &r);
+    LOG_WARN("An operator's request was refused", LOG_S("reason", text));
 }
 
 void story_note(struct conductor *c, const struct msg_note *m)
@@ -294,4 +356,9 @@ void story_note(struct conductor *c, const struct msg_note *m)
     flight_copy_text(r.detail, sizeof r.detail, note.params);
     r.code = note.rc;
     put(c, &r);
+    if (note.rc == 0)
+        LOG_INFO("An operator asks", LOG_S("request", note.request), LOG_S("params", note.params));
+    else
+        LOG_WARN("An operator's request was refused", LOG_S("request", note.request), LOG_S("params", note.params),
+                 LOG_S("reason", note.text));
 }

@@ -11,6 +11,13 @@
 
 struct conductor;
 
+/* A member as it was heard last. */
+struct story_member {
+    char id[SERVER_ID_SIZE];
+    uint64_t heard_ns;
+    bool is_silent; /* told so */
+};
+
 /* What was told last. All zero at first. */
 struct story {
     bool leads;
@@ -23,9 +30,12 @@ struct story {
     uint32_t ready;      /* enum ready_reason + 1; 0: nothing told */
     uint32_t sequencing; /* enum node_tristate + 1; 0: nothing told */
     uint64_t membership_version;
-    const struct msg_node_result *answer; /* the one being dealt with; NULL: none */
+    struct story_member members[CLUSTER_SERVERS_MAX]; /* in the order of consensus' page */
+    const struct msg_node_result *answer;             /* the one being dealt with; NULL: none */
 };
 
+/* This process stood still for so long: that is nobody's silence. */
+void story_stood_still(struct conductor *c, uint64_t passed_ns);
 /* Tells what changed since the last look. Call it when an event was dealt with. `ready`: as shown to peers. */
 void story_look(struct conductor *c, enum ready_reason ready);
 /* A decision other than to do nothing, with what it was made from. `target`: of a handover. */

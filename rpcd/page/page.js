@@ -220,6 +220,7 @@
     if (e.kind === 'health' || e.kind === 'ready') return e.code === 0 ? 'good' : 'warn';
     if (e.kind === 'sequencer_start' || e.kind === 'sequencer_adopt') return e.code === 0 ? 'good' : 'bad';
     if (e.kind === 'transfer' || e.kind === 'taken_over' || e.kind === 'operator') return e.code === 0 ? '' : 'bad';
+    if (e.kind === 'contact') return e.code === 1 ? 'good' : 'warn';
     return e.kind === 'unsafe_head' ? 'warn' : e.kind === 'started' ? 'good' : '';
   }
   function eventItem(e) {

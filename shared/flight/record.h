@@ -40,7 +40,8 @@
     X(READY, "ready")             /* code: enum ready_reason; text: the same in words */                               \
     X(MEMBERSHIP, "membership")   /* count: version; detail: the servers */                                            \
     X(OPERATOR, "operator")       /* subject: the request; text: its arguments; with a code, the refusal */            \
-    X(HEAD, "unsafe_head")        /* subject: left, ahead, replaced or adopted; head: the payload it is about */
+    X(HEAD, "unsafe_head")        /* subject: left, ahead, replaced or adopted; head: the payload it is about */       \
+    X(CONTACT, "contact")         /* subject: a member; code: 1 heard again, 0 not any more; duration: the silence */
 
 enum flight_kind {
     FLIGHT_NONE,

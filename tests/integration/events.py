@@ -7,6 +7,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 from support import cl, run_cases, running_cluster
 
@@ -188,5 +189,54 @@ def story(bin_dir):
         no_place_for_the_file(c, node)
 
 
+def stand_still(node, seconds):
+    """The whole machine, as far as the others can see."""
+    node.note_pids()
+    pids = [node.process.pid, *cl.descendants(node.process.pid)]
+    for number in (signal.SIGSTOP, signal.SIGCONT):
+        for pid in pids:
+            cl.send_signal(pid, number)
+        if number == signal.SIGSTOP:
+            time.sleep(seconds)
+
+
+def a_silent_machine(c, lead, follower):
+    """Those who hear nothing of it say so; it does not say that of them, nor that its clock is wrong."""
+    before = len(follower.log_text())
+    stand_still(follower, 3.5)
+    lost = wait_event(lead, "the silence", kind="contact", subject=follower.name, code=0)
+    back = wait_event(lead, "its end", kind="contact", subject=follower.name, code=1)
+    assert lost["sequence"] < back["sequence"] and 2_500_000 < back["duration_us"] < 20_000_000, (lost, back)
+    text = lead.log_text()
+    assert f'msg="Another conductor is not heard any more" peer={follower.name}' in text, "the log does not tell it"
+    assert f'msg="Another conductor is heard again" peer={follower.name}' in text, "the log does not tell its end"
+    cl.wait_for(lambda: follower.try_status() and c.leader(), 10, "all to be well again")
+    time.sleep(2)
+    told = follower.log_text()[before:]
+    assert "stood still" in told and "not heard any more" not in told and "clock disagrees" not in told, told
+
+
+def an_operators_transfer(c, lead, target, other):
+    """The log names the cause, and nobody ever tells of two leaders in one term."""
+    lead.call("conductor_transferLeaderToServer", target.name, target.consensus_addr, timeout=15)
+    c.wait_sequencer(20, not_this=lead)
+    assert f'msg="An operator asks" request="transfer leadership" params={target.name}' in lead.log_text(), "no cause in the log"
+    wait_event(other, "the new leader", kind="leadership", subject=target.name)
+    leaders = {}
+    for node in c.nodes:
+        for e in events(node, None, 1000):
+            if e["kind"] == "leadership" and e["subject"]:
+                leaders.setdefault(e["term"], set()).add(e["subject"])
+    assert all(len(names) == 1 for names in leaders.values()), leaders
+
+
+def others(bin_dir):
+    with running_cluster(bin_dir, nodes=3, block_time_ms=500) as c:
+        lead = c.wait_sequencer(20)
+        first, second = (n for n in c.nodes if n is not lead)
+        a_silent_machine(c, lead, first)
+        an_operators_transfer(c, lead, first, second)
+
+
 if __name__ == "__main__":
-    sys.exit(run_cases({"story": story}, sys.argv))
+    sys.exit(run_cases({"story": story, "others": others}, sys.argv))

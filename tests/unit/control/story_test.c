@@ -222,6 +222,57 @@ static void membership_changes_are_told_once(void **state)
     assert_int_equal(f.story_count, before);
 }
 
+static void set_silence_ms(uint64_t ms)
+{
+    f.consensus.servers[1].contact_age_ms = ms;
+    fake_publish(&f);
+    fake_run_ms(&f, 300);
+}
+
+static void a_silent_member_is_told_once_and_its_return_too(void **state)
+{
+    const struct flight_record *r;
+    size_t before;
+
+    (void)state;
+    set_silence_ms(100);
+    fake_run_ms(&f, 3000);
+    set_silence_ms(1900);
+    assert_null(fake_told(&f, FLIGHT_CONTACT));
+    set_silence_ms(2600);
+    r = told(FLIGHT_CONTACT);
+    assert_string_equal(r->subject, "b");
+    assert_int_equal(r->code, 0);
+    before = f.story_count;
+    set_silence_ms(UINT64_MAX);
+    assert_int_equal(f.story_count, before);
+    fake_run_ms(&f, 5000);
+    set_silence_ms(10);
+    r = told(FLIGHT_CONTACT);
+    assert_int_equal(r->code, 1);
+    assert_in_range(r->duration_us, 7000000, 9000000);
+}
+
+/* A new member, and all after a stand-still or the death of consensus, have their time to be heard. */
+static void nobody_is_called_silent_by_one_who_did_not_listen(void **state)
+{
+    (void)state;
+    set_silence_ms(UINT64_MAX);
+    assert_null(fake_told(&f, FLIGHT_CONTACT));
+    set_silence_ms(10);
+    f.consensus.servers[1].contact_age_ms = 20000;
+    fake_publish(&f);
+    f.now_ns += UINT64_C(20000000000); /* without a tick */
+    fake_run_ms(&f, 300);
+    assert_null(fake_told(&f, FLIGHT_CONTACT));
+    set_silence_ms(10);
+    fake_worker(&f, ROLE_CONSENSUS, false);
+    fake_run_ms(&f, 4000);
+    fake_worker(&f, ROLE_CONSENSUS, true);
+    set_silence_ms(UINT64_MAX);
+    assert_null(fake_told(&f, FLIGHT_CONTACT));
+}
+
 static void a_shutdown_waits_for_the_other_and_tells_so(void **state)
 {
     struct fake_sent s;
@@ -268,6 +319,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(refusals_and_failed_transfers_are_told, setup, teardown),
         cmocka_unit_test_setup_teardown(requests_to_consensus_are_told_with_their_result, setup, teardown),
         cmocka_unit_test_setup_teardown(membership_changes_are_told_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_silent_member_is_told_once_and_its_return_too, setup, teardown),
+        cmocka_unit_test_setup_teardown(nobody_is_called_silent_by_one_who_did_not_listen, setup, teardown),
         cmocka_unit_test_setup_teardown(a_left_head_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(a_shutdown_waits_for_the_other_and_tells_so, setup, teardown),
     };

@@ -68,6 +68,8 @@ static void every_kind_has_its_sentence(void **state)
         {FROM(HEAD, .subject = "adopted", .head = {.number = 12}, .text = "consensus head 10, from 10"),
          "the chain went on without consensus; adopted is what a majority reports, block 12 (consensus head 10, from "
          "10)"},
+        {FROM(CONTACT, .subject = "b", .code = 0), "b is not heard any more"},
+        {FROM(CONTACT, .subject = "b", .code = 1), "b is heard again"},
         {FROM(HEAD, .subject = "news"), "an event that this version does not know (news)"},
         {{.kind = 1000}, "an event that this version does not know (1000)"},
     };
