@@ -213,6 +213,14 @@ def fits_a_phone(page):
     time.sleep(0.5)
     width = page.run("document.documentElement.scrollWidth")
     assert width <= 360, f"the page is {width} pixels wide on a phone of 360"
+    # A member that is far behind, in one look, before the next one is drawn over it.
+    page.look_like(400, 800, "light", scale=2, mobile=True)
+    hidden = page.run("""(() => {
+        document.querySelector('#members tbody td:nth-child(4)').textContent = '12345678';
+        document.querySelector('#members tbody td:nth-child(5)').textContent = '1234 behind';
+        const box = document.querySelector('#members .scroll');
+        return box.scrollWidth - box.clientWidth; })()""")
+    assert hidden <= 0, f"{hidden} pixels of the members are cut off on a phone of 400"
 
 
 def in_browser(bin_dir):
