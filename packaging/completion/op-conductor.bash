@@ -28,6 +28,6 @@ _conductorctl() {
             active|add-nonvoter|add-voter|adopt-head|backup|call|demote|force-new-cluster|leader|members|node|override|pause|payload|remove|restart|restore|resume|stop|transfer) words='' ;;
         esac
     done
-    COMPREPLY=($(compgen -W "--rpc --json --yes --help $words" -- "$cur"))
+    COMPREPLY=($(compgen -W "--rpc --json --yes --help --version $words" -- "$cur"))
 }
 complete -F _conductorctl conductorctl

@@ -27,7 +27,7 @@ typedef int (*ctl_run_fn)(const struct ctl_request *req);
 
 /* What the command line asks for. */
 struct ctl_request {
-    bool is_help, is_json, is_events, is_follow, is_watch, is_leading, is_ready;
+    bool is_help, is_version, is_json, is_events, is_follow, is_watch, is_leading, is_ready;
     bool is_yes;         /* --yes: do not ask */
     const char *rpc;     /* URL, or the path of a Unix socket */
     bool is_rpc_given;   /* by --rpc */

@@ -70,6 +70,8 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "conductorctl: %s\n", req.error);
     } else if (req.is_help) {
         ctl_print_help();
+    } else if (req.is_version) {
+        printf("conductorctl version %s\n", OC_VERSION);
     } else {
         (void)curl_global_init(CURL_GLOBAL_DEFAULT);
         code = run(&req);

@@ -100,7 +100,8 @@ void ctl_print_help(void)
            "              $OP_CONDUCTOR_RPC_PORT, as in a container, say otherwise)\n"
            "  --json      print the answer as JSON\n"
            "  --yes       do not ask before something dangerous\n"
-           "  --help      this text\n\n"
+           "  --help      this text\n"
+           "  --version   this program's version; status says that of each conductor\n\n"
            "Commands:\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         char left[64];
@@ -320,6 +321,10 @@ int ctl_parse(int argc, char **argv, const char *rpc_default, struct ctl_request
         size_t option;
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             ret->is_help = true;
+            return CTL_OK;
+        }
+        if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-v") == 0) {
+            ret->is_version = true;
             return CTL_OK;
         }
         if (strcmp(argv[i], "--json") == 0) {

@@ -220,6 +220,8 @@ def waiting(c):
 
 def looking(c):
     lead, follower = c.nodes[0], c.nodes[1]
+    built = subprocess.run([c.bin_dir / "op-conductor", "--version"], capture_output=True, text=True, check=True).stdout
+    assert run(lead, "--version") == "conductorctl version " + built.split()[-1] + "\n"
     for node in c.nodes:
         text = run(node, "status")
         assert "3 voters, 2 needed; leader sequencer-1" in text, text
