@@ -165,6 +165,9 @@ def stands_still_without(s, voter, why):
     s.start(voter)
     lead = s.c.wait_sequencer()
     s.wait_ready(voter)
+    # Until the chain has made up for this pause, or what comes next would be blamed for it.
+    cl.wait_for(lambda: s.sim(lead)["head_slot_ms"] > 1000 * time.time() - 2 * s.c.block_time_ms, 20,
+                "blocks in their slots again")
     return lead
 
 
