@@ -103,7 +103,7 @@ const struct flag flag_table[] = {
     {"rpc.status-page", FLAG_BOOL, GROUP_RPC, NEED_NO, NULL, "true",
      "Answer browsers with a status page: GET / with \"Accept: text/html\".", FIELD(rpc_status_page)},
     {"rpc.max-body-size", FLAG_UINT, GROUP_RPC, NEED_NO, "BYTES", "67108864",
-     "Largest HTTP request body.", FIELD(rpc_max_body_bytes)},
+     "Largest HTTP request body; at most 1073741824.", FIELD(rpc_max_body_bytes)},
     {"rpc.commit-timeout", FLAG_DURATION, GROUP_RPC, NEED_NO, "DURATION", "1s",
      "Deadline of a block's commit from its first byte on.", FIELD(commit_timeout_ms)},
     {"rpc.admin-socket", FLAG_STRING, GROUP_RPC, NEED_NO, "PATH", "",

@@ -13,10 +13,13 @@
 #define WRITE_STEP_BYTES 4096
 /* Per flush, so that a fast reader of a flood does not keep the loop. */
 #define FLUSH_BUDGET_BYTES ((size_t)256 << 10)
+/* A file on a full disk polls writable all the same: finish looks again so often. */
+#define FULL_RETRY_MS 10
 
 struct logout {
     int fd;
-    bool broken; /* the reader is gone for good */
+    bool broken;       /* the reader is gone for good */
+    bool out_of_space; /* the last write failed for want of it */
     size_t size;
     size_t start;
     size_t used;
@@ -83,6 +86,7 @@ static size_t write_step(struct logout *o, int wait_ms)
     if (poll(&p, 1, wait_ms) <= 0 || !(p.revents & (POLLOUT | POLLERR | POLLHUP | POLLNVAL)))
         return 0;
     n = write(o->fd, o->data + o->start, len < WRITE_STEP_BYTES ? len : WRITE_STEP_BYTES);
+    o->out_of_space = n < 0 && errno == ENOSPC;
     if (n < 0) {
         if (errno == EAGAIN || errno == EINTR || errno == ENOSPC)
             return 0;
@@ -116,7 +120,8 @@ void logout_finish(struct logout *o, int timeout_ms)
         uint64_t now_ms = clock_mono_ms();
         if (now_ms >= end_ms)
             break;
-        (void)write_step(o, (int)(end_ms - now_ms));
+        if (write_step(o, (int)(end_ms - now_ms)) == 0 && o->out_of_space)
+            (void)poll(NULL, 0, FULL_RETRY_MS);
     }
 }
 
@@ -128,6 +133,11 @@ uint64_t logout_dropped_count(const struct logout *o)
 size_t logout_queued_bytes(const struct logout *o)
 {
     return o->used;
+}
+
+bool logout_is_out_of_space(const struct logout *o)
+{
+    return o->out_of_space;
 }
 
 bool logout_is_empty(const struct logout *o)

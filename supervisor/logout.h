@@ -31,5 +31,7 @@ void logout_finish(struct logout *o, int timeout_ms);
 uint64_t logout_dropped_count(const struct logout *o); /* lines */
 size_t logout_queued_bytes(const struct logout *o);
 bool logout_is_empty(const struct logout *o);
+/* The last write failed because its file system is full: trying again at once is in vain. */
+bool logout_is_out_of_space(const struct logout *o);
 
 #endif

@@ -15,6 +15,7 @@
 #define RAFT_TIMEOUT_MAX_MS 60000
 #define UPSTREAM_HEARTBEAT_MS 1000
 #define BODY_MIN_BYTES 4096
+#define BODY_MAX_BYTES (1 << 30) /* lengths of bodies are ints where they are printed and proxied */
 #define COMMIT_TIMEOUT_MIN_MS 10
 
 struct check {
@@ -318,9 +319,9 @@ static int check_rpc(const struct check *c)
     if (o->admin_socket[0] != '\0' && o->admin_socket[0] != '/')
         return FAIL_CONFIG(c, "invalid rpc config: --rpc.admin-socket is \"%s\"; give a path that begins with '/'",
                            o->admin_socket);
-    if (o->rpc_max_body_bytes < BODY_MIN_BYTES)
-        return FAIL_CONFIG(c, "invalid rpc config: --rpc.max-body-size is %llu; want at least %d bytes",
-                           (unsigned long long)o->rpc_max_body_bytes, BODY_MIN_BYTES);
+    if (o->rpc_max_body_bytes < BODY_MIN_BYTES || o->rpc_max_body_bytes > BODY_MAX_BYTES)
+        return FAIL_CONFIG(c, "invalid rpc config: --rpc.max-body-size is %llu; want %d to %d bytes",
+                           (unsigned long long)o->rpc_max_body_bytes, BODY_MIN_BYTES, BODY_MAX_BYTES);
     if (o->commit_timeout_ms < COMMIT_TIMEOUT_MIN_MS)
         return FAIL_CONFIG(c, "invalid rpc config: --rpc.commit-timeout is %llums; want at least %dms",
                            (unsigned long long)o->commit_timeout_ms, COMMIT_TIMEOUT_MIN_MS);

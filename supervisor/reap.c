@@ -52,6 +52,9 @@ unsigned reap_kill_orphans(reap_is_own_fn is_own, void *ctx)
         return 0;
     n = read(fd, text, sizeof text - 1);
     fd_close(&fd);
+    /* Each number is followed by a blank: one that is not was cut off, and would be a stranger's. */
+    while (n > 0 && text[n - 1] != ' ')
+        n--;
     text[n > 0 ? n : 0] = '\0';
     for (char *at = text;;) {
         char *end;

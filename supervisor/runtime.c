@@ -19,6 +19,8 @@
 /* A turn that comes this much later than planned means that we were not running. */
 #define LATE_NS (50 * MS_NS)
 #define DROP_REPORT_EVERY_NS (10000 * MS_NS)
+/* The standard output is a file on a full disk: when to try again. */
+#define FULL_RETRY_NS (100 * MS_NS)
 
 static uint64_t earliest(uint64_t a, uint64_t b)
 {
@@ -196,7 +198,7 @@ static uint64_t flush_log(struct runtime *rt, uint64_t now_ns)
     }
     if (rt->stdout_source.fd < 0 &&
         loop_add(rt->loop, &rt->stdout_source, STDOUT_FILENO, EPOLLOUT, on_stdout_ready, rt) < 0)
-        return now_ns + MS_NS; /* a file: it does not block and cannot be watched */
+        return now_ns + (logout_is_out_of_space(rt->out) ? FULL_RETRY_NS : MS_NS); /* a file cannot be watched */
     return UINT64_MAX;
 }
 

@@ -76,6 +76,7 @@ static const struct error_case error_cases[] = {
     {REQUIRED "--raft.window-payloads 1025", "", OPTIONS_CONFIG_ERROR, {"raft.window-payloads is 1025", "1024"}},
     {REQUIRED "--raft.window-payloads 4294967296", "", OPTIONS_CONFIG_ERROR, {"raft.window-payloads"}},
     {REQUIRED "--rpc.max-body-size 1", "", OPTIONS_CONFIG_ERROR, {"rpc.max-body-size"}},
+    {REQUIRED "--rpc.max-body-size 1073741825", "", OPTIONS_CONFIG_ERROR, {"rpc.max-body-size", "1073741824"}},
     {REQUIRED "--rpc.commit-timeout 1ms", "", OPTIONS_CONFIG_ERROR, {"rpc.commit-timeout"}},
     {REQUIRED "--rpc.admin-socket admin.sock",
      "",

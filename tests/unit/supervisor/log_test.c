@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static const struct childline_style as_it_is = {.format = LOG_FMT_LOGFMT, .role = "rpcd", .prefix = ""};
@@ -118,6 +119,26 @@ static void finish_is_bounded(void **state)
     close_sink(&s);
 }
 
+static void a_full_disk_is_not_hammered(void **state)
+{
+    const int fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    struct logout *out = logout_new(fd, 4096);
+    struct rusage before, after;
+    (void)state;
+    assert_true(fd >= 0 && out != NULL);
+    assert_false(logout_is_out_of_space(out));
+    logout_write(out, "one\n", 4);
+    assert_true(logout_flush(out));
+    assert_true(logout_is_out_of_space(out));
+    assert_int_equal(logout_queued_bytes(out), 4); /* kept for when there is space again */
+    getrusage(RUSAGE_SELF, &before);
+    logout_finish(out, 100);
+    getrusage(RUSAGE_SELF, &after);
+    assert_in_range(after.ru_nvcsw - before.ru_nvcsw, 1, 20); /* it sleeps between its tries */
+    logout_free(out);
+    close(fd);
+}
+
 static void lines_are_split_and_prefixed(void **state)
 {
     static const struct childline_style node_text = {
@@ -210,6 +231,7 @@ int main(void)
         cmocka_unit_test(a_blocked_reader_costs_lines_and_no_time),
         cmocka_unit_test(a_reader_that_left_is_survived),
         cmocka_unit_test(finish_is_bounded),
+        cmocka_unit_test(a_full_disk_is_not_hammered),
         cmocka_unit_test(lines_are_split_and_prefixed),
         cmocka_unit_test(a_long_line_comes_in_pieces),
         cmocka_unit_test(a_flood_is_always_read),
